@@ -9,10 +9,18 @@ const alias = [{ find: /^@millrace\/(common|scripts)\/(.*)$/, replacement: `${ro
 export default defineConfig({
   test: {
     projects: [
-      { resolve: { alias }, test: { name: 'unit', include: ['*/src/**/*.test.ts'], testTimeout: 10_000 } },
+      { resolve: { alias }, test: { name: 'unit', sequence: { groupOrder: 0 }, include: ['*/src/**/*.test.ts'], testTimeout: 10_000 } },
       {
         resolve: { alias },
-        test: { name: 'int', include: ['*/test/**/*.int.test.ts'], pool: 'forks', maxWorkers: 2, testTimeout: 60_000, hookTimeout: 60_000 },
+        test: {
+          name: 'int',
+          include: ['*/test/**/*.int.test.ts'],
+          sequence: { groupOrder: 1 },
+          pool: 'forks',
+          maxWorkers: 2,
+          testTimeout: 60_000,
+          hookTimeout: 60_000,
+        },
       },
       {
         resolve: { alias },
