@@ -1,0 +1,132 @@
+import { toErrorBody } from '@millrace/common/errors'
+import type { Logger } from '@millrace/common/log'
+import type { Kysely } from 'kysely'
+import type { OriginConfig } from '../config.js'
+import { dropReplica, findAsset, listReplicas, saveReplica, videosToReplicate } from '../db/asset-store.js'
+import type { AssetRow, Database } from '../db/schema.js'
+import { lockVideo, updateVideo } from '../db/video-store.js'
+import type { OriginClient } from '../nodes/origin-client.js'
+import { nextState } from '../videos/states.js'
+import { planReplicas, pullBackoff } from './plan.js'
+import { rank } from './rendezvous.js'
+
+/** Pulls at one time, over all origins. */
+const MAX_PULLS = 4
+
+export interface ReplicatorOptions {
+  db: Kysely<Database>
+  origins: OriginConfig[]
+  wantedReplicas: number
+  client: OriginClient
+  isHealthy: (originId: string) => boolean
+  /** The asset's row with its hash and manifests, asked of a holder where they are missing. */
+  describe: (videoId: string, rev: string) => Promise<AssetRow | undefined>
+  onChange: (videoId: string) => void
+  now: () => Date
+  log: Logger
+}
+
+/** Makes missing replicas: origins that lack a revision pull it from a sibling. Level-triggered: rows are compared at every round. */
+export class Replicator {
+  readonly #options: ReplicatorOptions
+  readonly #pulls = new Map<string, Promise<void>>()
+  readonly #stopping = new AbortController()
+
+  constructor(options: ReplicatorOptions) {
+    this.#options = options
+  }
+
+  get pulls(): number {
+    return this.#pulls.size
+  }
+
+  async round(): Promise<void> {
+    const { db, origins, wantedReplicas } = this.#options
+    const ids = origins.map((origin) => origin.id)
+    for (const video of await videosToReplicate(db, ids, wantedReplicas)) {
+      if (this.#stopping.signal.aborted) return
+      await this.#look(video.id, video.rev)
+    }
+  }
+
+  /** Origins finish their pulls without us; the next start asks again and finds them done. */
+  async stop(): Promise<void> {
+    this.#stopping.abort()
+    await Promise.all(this.#pulls.values())
+  }
+
+  async #look(videoId: string, rev: string): Promise<void> {
+    const { db, origins, wantedReplicas, isHealthy, now } = this.#options
+    const ranked = rank(videoId, origins)
+    const replicas = await listReplicas(db, videoId, rev)
+    const plan = planReplicas(
+      ranked.map((origin) => origin.id),
+      replicas,
+      isHealthy,
+      wantedReplicas,
+      now(),
+    )
+    for (const id of plan.wanted) {
+      if (!replicas.some((replica) => replica.origin_id === id))
+        await saveReplica(db, videoId, rev, { originId: id, state: 'wanted' }, now())
+    }
+    await this.#settle(videoId, rev, plan.full)
+    const holders = ranked.filter((origin) => replicas.some((replica) => replica.origin_id === origin.id && replica.state === 'held'))
+    const holder = holders.find((origin) => isHealthy(origin.id))
+    if (!holder) return
+    for (const id of plan.due) {
+      const origin = ranked.find((other) => other.id === id)
+      const key = `${videoId}/${rev}/${id}`
+      if (!origin || this.#pulls.has(key) || this.#pulls.size >= MAX_PULLS) continue
+      const tries = replicas.find((replica) => replica.origin_id === id)?.tries ?? 0
+      const pull = this.#pull(videoId, rev, holder, origin, tries).finally(() => this.#pulls.delete(key))
+      this.#pulls.set(key, pull)
+    }
+  }
+
+  async #pull(videoId: string, rev: string, holder: OriginConfig, origin: OriginConfig, tries: number): Promise<void> {
+    const { db, client, describe, now, log } = this.#options
+    try {
+      const asset = await describe(videoId, rev)
+      if (!asset?.asset_sha256) return
+      const request = { version: 1 as const, from: { id: holder.id, rsyncUrl: holder.rsyncUrl }, assetSha256: asset.asset_sha256 }
+      log.info({ videoId, rev, from: holder.id, to: origin.id }, 'pulling a replica')
+      await client.pull(origin, videoId, rev, request, this.#stopping.signal)
+      await saveReplica(db, videoId, rev, { originId: origin.id, state: 'held' }, now())
+      await this.#settleNow(videoId, rev)
+    } catch (error) {
+      if (this.#stopping.signal.aborted) return
+      log.warn({ err: error, videoId, rev, to: origin.id }, 'replica not made; it will be tried again')
+      const retryAt = new Date(now().getTime() + pullBackoff(tries + 1))
+      const change = { originId: origin.id, state: 'failed' as const, error: toErrorBody(error), tries: tries + 1, retryAt }
+      await saveReplica(db, videoId, rev, change, now())
+    }
+    this.#options.onChange(videoId)
+  }
+
+  async #settleNow(videoId: string, rev: string): Promise<void> {
+    const { db, origins, wantedReplicas, now } = this.#options
+    const replicas = await listReplicas(db, videoId, rev)
+    const ids = origins.map((origin) => origin.id)
+    await this.#settle(videoId, rev, planReplicas(ids, replicas, () => true, wantedReplicas, now()).full)
+  }
+
+  /** Brings the state in line; when every wanted replica is held, the rows of failed ones say nothing any more. */
+  async #settle(videoId: string, rev: string, full: boolean): Promise<void> {
+    const { db, now, onChange } = this.#options
+    const changed = await db.transaction().execute(async (tx) => {
+      const video = await lockVideo(tx, videoId)
+      if (!video || video.rev !== rev || !(await findAsset(tx, videoId, rev))) return false
+      if (full) {
+        for (const replica of await listReplicas(tx, videoId, rev)) {
+          if (replica.state !== 'held') await dropReplica(tx, videoId, rev, replica.origin_id)
+        }
+      }
+      const state = nextState(video.state, full ? 'replicas-full' : 'replicas-short')
+      if (!state || state === video.state) return false
+      await updateVideo(tx, videoId, { state }, now())
+      return true
+    })
+    if (changed) onChange(videoId)
+  }
+}

@@ -1,0 +1,65 @@
+import { notModified } from './http/conditional.js'
+import type { Exchange, HeaderList } from './http/exchange.js'
+import { passHead } from './http/headers.js'
+import type { Attempt } from './origin/fallback.js'
+import type { OriginAnswer } from './origin/fetch.js'
+import type { Origins } from './origin/origins.js'
+
+/**
+ * Streams an origin's answer to one client and stores nothing: for what may not be cached, and when the cache can't take it.
+ *
+ * @returns the attempts when no origin gave the bytes and nothing was sent.
+ */
+export async function answerPass(
+  exchange: Exchange,
+  origins: Origins,
+  order: readonly string[],
+  path: string,
+  extraOf: (origin: string) => HeaderList,
+): Promise<{ origin: string } | { attempts: Attempt[] }> {
+  const abort = new AbortController()
+  exchange.onAborted(() => abort.abort())
+  if (exchange.aborted) return { attempts: [] }
+  const method = exchange.method === 'HEAD' ? 'HEAD' : 'GET'
+  // Whether an If-Range holds is only known with the answer: without the range the whole is right in either case.
+  const range = method === 'GET' && exchange.headers.ifRange === undefined ? exchange.headers.range : undefined
+  const wanted = range === undefined ? [200] : [200, 206, 416]
+  const fetched = await origins.fetch(order, { method, path, range, wanted, signal: abort.signal })
+  if (!fetched.ok) return { attempts: fetched.attempts }
+  const { answer } = fetched
+  const extra = extraOf(answer.origin)
+  const validators = { etag: answer.headers.etag, lastModified: answer.headers['last-modified'] }
+  if (notModified(exchange.headers, validators)) {
+    answer.discard()
+    exchange.answerHead(passHead(304, answer, extra))
+  } else if (method === 'HEAD') {
+    answer.discard()
+    exchange.answerHead(passHead(answer.status, answer, extra), answer.length)
+  } else {
+    await stream(exchange, answer, extra, (origin) => origins.bodyBroke(origin))
+  }
+  return { origin: answer.origin }
+}
+
+async function stream(exchange: Exchange, answer: OriginAnswer, extra: HeaderList, bodyBroke: (origin: string) => void): Promise<void> {
+  const head = passHead(answer.status, answer, extra)
+  const { length } = answer
+  let sent = 0
+  try {
+    for await (const chunk of answer.body) {
+      if (exchange.aborted) return
+      sent += chunk.length
+      if (length === undefined) await exchange.sendChunk(head, chunk)
+      else if (sent <= length) await exchange.send(head, chunk, length)
+      else return exchange.cut()
+    }
+  } catch {
+    // A stream's failure can only be shown by a closed connection.
+    if (!exchange.aborted) bodyBroke(answer.origin)
+    exchange.cut()
+    return
+  }
+  if (length === undefined) exchange.endChunks(head)
+  else if (sent < length) exchange.cut()
+  else if (length === 0) exchange.answer(head, '')
+}

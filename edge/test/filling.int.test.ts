@@ -1,0 +1,217 @@
+import { connect } from 'node:net'
+import { until } from '@millrace/common/testing/until'
+import { request } from 'undici'
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { cacheFiles, segment, startTestEdge, type TestEdge, tempFolder } from './edge.js'
+import { BODY_LENGTH, breakAfter, bytesOf, serveBytes, serveInTwo, serveStatus, startOrigin, type TestOrigin } from './origin.js'
+
+describe('an edge filling its cache', () => {
+  let folder: Awaited<ReturnType<typeof tempFolder>>
+  let o1: TestOrigin
+  let o2: TestOrigin
+  let edge: TestEdge
+
+  beforeEach(async () => {
+    folder = await tempFolder()
+    o1 = await startOrigin()
+    o2 = await startOrigin()
+    edge = await startTestEdge(folder.path, [o1, o2])
+  })
+  afterEach(async () => {
+    await edge.stop()
+    await Promise.all([o1.stop(), o2.stop()])
+    await folder.remove()
+  })
+
+  const path = segment(1)
+  const body = bytesOf(path, BODY_LENGTH)
+  const idle = () =>
+    until('no running fill', async () =>
+      (await edge.admin('/metrics')).text.includes('millrace_edge_running_fills{service="edge",id="e1"} 0'),
+    )
+
+  it('breaks the transfer, stores nothing and fetches again when the origin breaks in mid-body', async () => {
+    o1.behave(breakAfter(100_000))
+    await expect(edge.get(`/o1${path}`)).rejects.toThrow()
+    await idle()
+    expect(await cacheFiles(folder.path)).toMatchObject({ entries: [], tmp: [] })
+    o1.behave(serveBytes())
+    const again = await edge.get(`/o1${path}`)
+    expect([again.headers['x-cache'], again.body.equals(body), o1.requests.length]).toEqual(['miss', true, 2])
+  })
+
+  it('breaks the transfer and stores nothing when the origin falls silent in mid-body', async () => {
+    const half = serveInTwo(1000)
+    o1.behave(half.behaviour)
+    await expect(edge.get(`/o1${path}`)).rejects.toThrow()
+    await idle()
+    expect(await cacheFiles(folder.path)).toMatchObject({ entries: [], tmp: [] })
+    half.release()
+  })
+
+  it('breaks the transfer and stores nothing when a chunked body ends without its last chunk', async () => {
+    o1.behave((_request, response) => {
+      response.writeHead(200, { 'content-type': 'video/mp4' })
+      response.write(body.subarray(0, 5000), () => response.destroy())
+    })
+    await expect(edge.get(`/o1${path}`)).rejects.toThrow()
+    await idle()
+    expect(await cacheFiles(folder.path)).toMatchObject({ entries: [], tmp: [] })
+  })
+
+  it('asks the next origin when one breaks before its first byte', async () => {
+    o1.behave(breakAfter(0))
+    const answer = await edge.get(`/o1.o2${path}`)
+    expect([answer.status, answer.headers['x-origin'], answer.body.equals(body)]).toEqual([200, 'o2', true])
+  })
+
+  it('answers a herd of 200 on a cold key with one origin request and equal bytes for all', async () => {
+    const answers = await Promise.all(Array.from({ length: 200 }, () => edge.get(`/o1${path}`)))
+    expect(answers.every((answer) => answer.status === 200 && answer.body.equals(body))).toBe(true)
+    expect(o1.requests).toEqual([path])
+    const phases = answers.map((answer) => answer.headers['x-cache'])
+    expect(phases.filter((phase) => phase === 'miss').length).toBe(1)
+    expect(phases.every((phase) => phase === 'miss' || phase === 'coalesced' || phase === 'hit')).toBe(true)
+  })
+
+  it('gives a waiter the bytes that are there while the origin still sends', async () => {
+    const half = serveInTwo(100_000)
+    o1.behave(half.behaviour)
+    const leader = edge.get(`/o1${path}`)
+    await until('the fill', () => o1.requests.length === 1)
+    const range = await edge.get(`/o1${path}`, { range: 'bytes=50000-99999' })
+    expect([range.status, range.headers['x-cache'], range.body.equals(body.subarray(50_000, 100_000))]).toEqual([206, 'coalesced', true])
+    half.release()
+    expect((await leader).body.equals(body)).toBe(true)
+    expect(o1.requests.length).toBe(1)
+  })
+
+  it('goes on with the fill when the client that led it leaves', async () => {
+    const half = serveInTwo(100_000)
+    o1.behave(half.behaviour)
+    const abort = new AbortController()
+    const leader = await request(`${edge.url}/o1${path}`, { signal: abort.signal })
+    const waiter = edge.get(`/o1${path}`)
+    abort.abort()
+    await expect(leader.body.arrayBuffer()).rejects.toThrow()
+    half.release()
+    expect((await waiter).body.equals(body)).toBe(true)
+    await idle()
+    expect((await edge.get(`/o1${path}`)).headers['x-cache']).toBe('hit')
+    expect(o1.requests.length).toBe(1)
+  })
+
+  it('finishes a fill for other requests while one client reads nothing', async () => {
+    const large = 6 << 20
+    o1.behave(serveBytes(large))
+    const stuck = connect(edge.port, '127.0.0.1', () => stuck.write(`GET /o1${path} HTTP/1.1\r\nHost: e\r\n\r\n`))
+    stuck.pause()
+    await until('the fill', () => o1.requests.length === 1)
+    const answer = await edge.get(`/o1${path}`)
+    expect(answer.body.equals(bytesOf(path, large))).toBe(true)
+    await idle()
+    expect((await edge.get(`/o1${path}`)).headers['x-cache']).toBe('hit')
+    stuck.destroy()
+  })
+
+  it("lets waiters go on with their own origins when the leader's fail", async () => {
+    let refuse = () => {}
+    o1.behave((_request, response) => {
+      refuse = () => response.writeHead(503).end()
+    })
+    const leader = edge.get(`/o1${path}`)
+    await until('the fill', () => o1.requests.length === 1)
+    const waiters = Promise.all(Array.from({ length: 20 }, () => edge.get(`/o1.o2${path}`)))
+    const same = edge.get(`/o1${path}`)
+    await until('all are waiting', async () => (await edge.admin('/metrics')).text.includes('running_fills{service="edge",id="e1"} 1'))
+    refuse()
+    expect((await leader).status).toBe(502)
+    expect((await same).status).toBe(502)
+    for (const answer of await waiters) expect([answer.status, answer.body.equals(body)]).toEqual([200, true])
+    expect(o2.requests.length).toBe(1)
+  })
+
+  it.each([
+    ['cache-control: private', { 'cache-control': 'private' }],
+    ['cache-control: no-store', { 'cache-control': 'no-store' }],
+    ['a content-coding', { 'content-encoding': 'br' }],
+    ['vary: cookie', { vary: 'cookie' }],
+  ])('stores nothing with %s, and gives each request an answer of its own', async (_what, headers) => {
+    let served = 0
+    o1.behave((_request, response) => {
+      const mine = Buffer.from(`answer ${++served}`)
+      response.writeHead(200, { 'content-length': mine.length, ...headers }).end(mine)
+    })
+    const answers = await Promise.all(Array.from({ length: 10 }, () => edge.get(`/o1${path}`)))
+    expect(new Set(answers.map((answer) => answer.body.toString())).size).toBe(10)
+    expect(answers.every((answer) => answer.headers['x-cache'] === 'bypass')).toBe(true)
+    await idle()
+    expect(await cacheFiles(folder.path)).toMatchObject({ entries: [], tmp: [] })
+  })
+
+  it('passes what is larger than maxObject through unstored, ranges included', async () => {
+    const large = 9 << 20
+    o1.behave((request, response) => {
+      const all = bytesOf(path, large)
+      if (request.headers.range !== 'bytes=10-19') return void response.writeHead(200, { 'content-length': large }).end(all)
+      response.writeHead(206, { 'content-length': 10, 'content-range': `bytes 10-19/${large}` }).end(all.subarray(10, 20))
+    })
+    const whole = await edge.get(`/o1${path}`)
+    expect([whole.headers['x-cache'], whole.headers['content-length'], whole.body.equals(bytesOf(path, large))]).toEqual([
+      'bypass',
+      String(large),
+      true,
+    ])
+    const part = await edge.get(`/o1${path}`, { range: 'bytes=10-19' })
+    expect([part.status, part.headers['content-range'], part.body.equals(bytesOf(path, large).subarray(10, 20))]).toEqual([
+      206,
+      `bytes 10-19/${large}`,
+      true,
+    ])
+    const head = await edge.get(`/o1${path}`, {}, 'HEAD')
+    expect([head.status, head.headers['content-length'], head.body.length]).toEqual([200, String(large), 0])
+    expect((await cacheFiles(folder.path)).entries).toEqual([])
+  })
+
+  it('never takes a part that nobody asked for as the whole', async () => {
+    o1.behave((_request, response) => {
+      response.writeHead(206, { 'content-length': 10, 'content-range': 'bytes 0-9/100' }).end('0123456789')
+    })
+    expect((await edge.get(`/o1${path}`)).status).toBe(502)
+    expect((await edge.get(`/o1.o2${path}`)).body.equals(body)).toBe(true)
+  })
+
+  it('answers 503 with Retry-After beyond the limit of fills, and takes the next one afterwards', async () => {
+    await edge.stop()
+    edge = await startTestEdge(folder.path, [o1, o2], { fetch: { maxFills: 1, headersTimeout: '2s' } })
+    const half = serveInTwo(1000)
+    o1.behave(half.behaviour)
+    const first = edge.get(`/o1${path}`)
+    await until('the fill', () => o1.requests.length === 1)
+    const refused = await edge.get(`/o1${segment(2)}`)
+    expect([refused.status, refused.headers['retry-after'], refused.headers['x-cache']]).toEqual([503, '1', 'refused'])
+    half.release()
+    await first
+    await idle()
+    expect((await edge.get(`/o2${segment(2)}`)).status).toBe(200)
+  })
+
+  it('serves past a cache disk that takes nothing', async () => {
+    const { rm, writeFile } = await import('node:fs/promises')
+    await rm(`${folder.path}/v1/tmp`, { recursive: true })
+    await writeFile(`${folder.path}/v1/tmp`, '')
+    const answer = await edge.get(`/o1${path}`)
+    expect([answer.status, answer.headers['x-cache'], answer.body.equals(body)]).toEqual([200, 'bypass', true])
+    expect((await edge.admin('/readyz')).status).toBe(503)
+    expect((await edge.admin('/metrics')).text).toMatch(/cache_faults_total\{operation="create",.*\} 1/)
+  })
+
+  it('keeps nothing of a 5xx or a redirect', async () => {
+    for (const status of [500, 503, 302, 403]) {
+      o1.behave(serveStatus(status))
+      expect((await edge.get(`/o1${path}`)).status).toBe(502)
+    }
+    o1.behave(serveBytes())
+    expect((await edge.get(`/o1${path}`)).status).toBe(200)
+  })
+})

@@ -1,0 +1,181 @@
+import { MillraceError } from '@millrace/common/errors'
+import { z } from 'zod'
+import { parseRational, type Rational } from './frame-rate.js'
+import { languageOf } from './language.js'
+
+/** What is known of a source after probing. */
+export interface MediaFacts {
+  format: string
+  /** Seconds; undefined when the container doesn't say. */
+  duration: number | undefined
+  video: VideoFacts | undefined
+  audio: AudioFacts[]
+  text: TextFacts[]
+  warnings: Warning[]
+}
+
+export interface VideoFacts {
+  index: number
+  codec: string
+  /** Pixels as they are shown: upright and square. */
+  width: number
+  height: number
+  average: Rational | undefined
+  base: Rational | undefined
+  /** ffprobe's names; undefined when the stream doesn't say. */
+  matrix: string | undefined
+  transfer: string | undefined
+}
+
+export interface AudioFacts {
+  index: number
+  language: string
+  title: string | undefined
+  default: boolean
+  channels: number
+  sampleRate: number
+}
+
+export interface TextFacts {
+  index: number
+  language: string
+  title: string | undefined
+  default: boolean
+  forced: boolean
+}
+
+export interface Warning {
+  code: string
+  detail: string
+}
+
+const TEXT_CODECS = new Set(['mov_text', 'subrip', 'ass', 'ssa', 'webvtt', 'text'])
+
+const streamSchema = z.object({
+  index: z.number().int(),
+  codec_type: z.string().optional(),
+  codec_name: z.string().optional(),
+  width: z.number().optional(),
+  height: z.number().optional(),
+  sample_aspect_ratio: z.string().optional(),
+  avg_frame_rate: z.string().optional(),
+  r_frame_rate: z.string().optional(),
+  color_space: z.string().optional(),
+  color_transfer: z.string().optional(),
+  channels: z.number().optional(),
+  sample_rate: z.coerce.number().optional(),
+  duration: z.coerce.number().optional(),
+  disposition: z.record(z.string(), z.number()).default({}),
+  tags: z.record(z.string(), z.string()).default({}),
+  side_data_list: z.array(z.looseObject({ rotation: z.coerce.number().optional() })).default([]),
+})
+type Stream = z.output<typeof streamSchema>
+
+const probeSchema = z.object({
+  format: z.object({ format_name: z.string(), duration: z.coerce.number().optional() }),
+  streams: z.array(streamSchema).default([]),
+})
+
+/**
+ * ffprobe's `-show_format -show_streams` JSON as facts.
+ *
+ * The picture is the default video stream, else the largest; cover art is none. Every audio stream that can be decoded is a track.
+ *
+ * @throws MillraceError `not-media` when there is neither picture nor sound.
+ */
+export function readFacts(json: unknown): MediaFacts {
+  const parsed = probeSchema.safeParse(json)
+  if (!parsed.success) throw notMedia(`ffprobe's answer has no format: ${parsed.error.issues[0]?.message}`)
+  const { format, streams } = parsed.data
+  const warnings: Warning[] = []
+  const video = pickVideo(streams.filter((stream) => stream.codec_type === 'video' && !stream.disposition.attached_pic))
+  const audio: AudioFacts[] = []
+  const text: TextFacts[] = []
+  for (const stream of streams) {
+    if (stream.codec_type === 'audio') {
+      if (isAudible(stream)) audio.push(audioFacts(stream))
+      else
+        warnings.push({
+          code: 'audio-skipped',
+          detail: `audio stream ${stream.index} (${stream.codec_name ?? 'unknown codec'}) can't be decoded`,
+        })
+    } else if (stream.codec_type === 'subtitle') {
+      if (TEXT_CODECS.has(stream.codec_name ?? '')) text.push(textFacts(stream))
+      else
+        warnings.push({
+          code: 'subtitles-skipped',
+          detail: `subtitle stream ${stream.index} (${stream.codec_name ?? 'unknown codec'}) is not text`,
+        })
+    }
+  }
+  if (!video && audio.length === 0) throw notMedia('the source has neither a picture nor a sound that can be decoded')
+  const durations = [format.duration, ...streams.map((stream) => stream.duration)]
+  return {
+    format: format.format_name,
+    duration: durations.find((seconds) => seconds !== undefined && Number.isFinite(seconds) && seconds > 0),
+    video: video && videoFacts(video),
+    audio,
+    text,
+    warnings,
+  }
+}
+
+export function notMedia(message: string, detail?: string): MillraceError {
+  return new MillraceError(message, { code: 'not-media', source: 'source-media', retryable: false, ...(detail && { detail }) })
+}
+
+function pickVideo(streams: Stream[]): Stream | undefined {
+  const area = (stream: Stream) => (stream.width ?? 0) * (stream.height ?? 0)
+  const rank = (stream: Stream) => (stream.disposition.default ? 1e12 : 0) + area(stream)
+  return streams
+    .filter((stream) => stream.codec_name !== undefined && area(stream) > 0)
+    .reduce<Stream | undefined>((best, next) => (best && rank(best) >= rank(next) ? best : next), undefined)
+}
+
+function videoFacts(stream: Stream): VideoFacts {
+  const { width, height } = shownSize(stream)
+  return {
+    index: stream.index,
+    codec: stream.codec_name!,
+    width,
+    height,
+    average: parseRational(stream.avg_frame_rate),
+    base: parseRational(stream.r_frame_rate),
+    matrix: known(stream.color_space),
+    transfer: known(stream.color_transfer),
+  }
+}
+
+/** The sample aspect ratio is of the coded picture, so it comes before the turn. */
+function shownSize(stream: Stream): { width: number; height: number } {
+  const sar = parseRational(stream.sample_aspect_ratio)
+  const width = Math.max(1, Math.round(stream.width! * (sar ? sar.num / sar.den : 1)))
+  const height = stream.height!
+  const turned = stream.side_data_list.some((data) => Math.abs(data.rotation ?? 0) % 180 === 90)
+  return turned ? { width: height, height: width } : { width, height }
+}
+
+function isAudible(stream: Stream): boolean {
+  return stream.codec_name !== undefined && (stream.channels ?? 0) > 0 && (stream.sample_rate ?? 0) > 0
+}
+
+function audioFacts(stream: Stream): AudioFacts {
+  return { ...trackFacts(stream), channels: stream.channels!, sampleRate: stream.sample_rate! }
+}
+
+function textFacts(stream: Stream): TextFacts {
+  return { ...trackFacts(stream), forced: stream.disposition.forced === 1 }
+}
+
+function trackFacts(stream: Stream) {
+  return {
+    index: stream.index,
+    language: languageOf(stream.tags.language),
+    title: stream.tags.title?.trim() || undefined,
+    default: stream.disposition.default === 1,
+  }
+}
+
+function known(value: string | undefined): string | undefined {
+  return value === undefined || value === 'unknown' || value === 'reserved' ? undefined : value
+}
