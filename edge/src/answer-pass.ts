@@ -5,10 +5,12 @@ import type { Attempt } from './origin/fallback.js'
 import type { OriginAnswer } from './origin/fetch.js'
 import type { Origins } from './origin/origins.js'
 
+export type Passed = { kind: 'answered'; origin: string } | { kind: 'exhausted'; attempts: Attempt[] } | { kind: 'left' }
+
 /**
  * Streams an origin's answer to one client and stores nothing: for what may not be cached, and when the cache can't take it.
  *
- * @returns the attempts when no origin gave the bytes and nothing was sent.
+ * @returns what became of it; `exhausted` when no origin gave the bytes and nothing was sent.
  */
 export async function answerPass(
   exchange: Exchange,
@@ -16,16 +18,16 @@ export async function answerPass(
   order: readonly string[],
   path: string,
   extraOf: (origin: string) => HeaderList,
-): Promise<{ origin: string } | { attempts: Attempt[] }> {
+): Promise<Passed> {
   const abort = new AbortController()
   exchange.onAborted(() => abort.abort())
-  if (exchange.aborted) return { attempts: [] }
+  if (exchange.aborted) return { kind: 'left' }
   const method = exchange.method === 'HEAD' ? 'HEAD' : 'GET'
   // Whether an If-Range holds is only known with the answer: without the range the whole is right in either case.
   const range = method === 'GET' && exchange.headers.ifRange === undefined ? exchange.headers.range : undefined
   const wanted = range === undefined ? [200] : [200, 206, 416]
   const fetched = await origins.fetch(order, { method, path, range, wanted, signal: abort.signal })
-  if (!fetched.ok) return { attempts: fetched.attempts }
+  if (!fetched.ok) return exchange.aborted ? { kind: 'left' } : { kind: 'exhausted', attempts: fetched.attempts }
   const { answer } = fetched
   const extra = extraOf(answer.origin)
   const validators = { etag: answer.headers.etag, lastModified: answer.headers['last-modified'] }
@@ -38,7 +40,7 @@ export async function answerPass(
   } else {
     await stream(exchange, answer, extra, (origin) => origins.bodyBroke(origin))
   }
-  return { origin: answer.origin }
+  return { kind: 'answered', origin: answer.origin }
 }
 
 async function stream(exchange: Exchange, answer: OriginAnswer, extra: HeaderList, bodyBroke: (origin: string) => void): Promise<void> {

@@ -41,7 +41,10 @@ export interface EdgeDependencies {
 export async function startEdge(config: Config, dependencies: EdgeDependencies): Promise<EdgeApp> {
   const { log, now = Date.now, random = Math.random } = dependencies
   const registry = createRegistry({ service: 'edge', id: config.id })
-  const metrics = edgeMetrics(registry)
+  const metrics = edgeMetrics(
+    registry,
+    config.origins.map((origin) => origin.id),
+  )
   const state: { store?: DiskStore; server?: HttpServer; stopping: boolean } = { stopping: false }
 
   const admin = await startAdminServer({
@@ -82,7 +85,13 @@ export async function startEdge(config: Config, dependencies: EdgeDependencies):
         }),
     ),
     new OriginHealth({ failures: config.health.failures, coolDownMs: config.health.coolDown, now }),
-    (attempt) => countAttempt(metrics, attempt),
+    {
+      onAttempt: (attempt) => countAttempt(metrics, attempt),
+      onHealth: (origin, up) => {
+        metrics.originUp.set({ origin }, up ? 1 : 0)
+        log.warn({ origin }, up ? 'origin answers again' : 'origin fails: it is asked last')
+      },
+    },
   )
   const onFault = (operation: string, error: unknown) => {
     metrics.cacheFaults.inc({ operation })

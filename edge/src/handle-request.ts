@@ -10,7 +10,7 @@ import { ALLOWED_METHODS, corsHeaders, preflightHeaders } from './http/cors.js'
 import type { Exchange, HeaderList } from './http/exchange.js'
 import { decisionHeaders, problemAnswer } from './http/headers.js'
 import { parseTarget, type Target } from './http/target.js'
-import { find } from './keeper/find.js'
+import { type Found, find } from './keeper/find.js'
 import type { Keeper } from './keeper/keeper.js'
 import { type Attempt, allMissing, exhausted } from './origin/fallback.js'
 import type { Origins } from './origin/origins.js'
@@ -27,8 +27,8 @@ export interface HandlerDependencies {
   onAnswered: (exchange: Exchange, decision: Decision, failure: unknown) => void
 }
 
-/** A broken fill costs a client that has seen no byte yet only another try. */
-const MAX_TRIES = 2
+/** A fill that breaks before a client has seen a byte costs it another fill, by other origins first; then it goes past the cache. */
+const MAX_FILLS = 2
 
 const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS'])
 
@@ -82,26 +82,31 @@ class RequestHandler {
     const { origins, keeper, pool, now } = this.#deps
     const media = mediaClass(target.media)
     const key = cacheKey(formatMediaPath(target.media))
-    for (let attempt = 1; ; attempt++) {
-      const order = origins.order(target.route.origins)
-      if (order.length === 0) throw refused(404, 'unknown-route', 'the route names no origin that this edge knows')
-      const found = await find(keeper, { key, media: target.media, order })
+    const broke: string[] = []
+    for (;;) {
+      const known = origins.order(target.route.origins)
+      if (known.length === 0) throw refused(404, 'unknown-route', 'the route names no origin that this edge knows')
+      const order = [...known.filter((origin) => !broke.includes(origin)), ...known.filter((origin) => broke.includes(origin))]
+      const request = { key, media: target.media, order }
+      const found: Found = broke.length < MAX_FILLS ? await find(keeper, request) : { kind: 'pass', order }
       if (found.kind === 'exhausted') return this.#exhausted(exchange, media, found.attempts, decide)
       if (found.kind === 'negative') return this.#missing(exchange, { phase: 'negative', class: media }, decide)
       if (found.kind === 'pass') {
         const decisionOf = (origin: string): Decision => ({ phase: 'bypass', class: media, origin })
         const passed = await answerPass(exchange, origins, found.order, key.path, (origin) => this.#extra(decisionOf(origin)))
-        if ('attempts' in passed) return this.#exhausted(exchange, media, passed.attempts, decide)
-        return decide(decisionOf(passed.origin))
+        if (passed.kind === 'exhausted') return this.#exhausted(exchange, media, passed.attempts, decide)
+        return decide(passed.kind === 'answered' ? decisionOf(passed.origin) : { phase: 'bypass', class: media })
       }
       const decision: Decision = { phase: found.phase, class: media, origin: found.meta.origin }
       try {
         await answerMedia(exchange, { meta: found.meta, body: found.body, extra: this.#extra(decision), now: now(), pool })
         return decide(decision)
       } catch (error) {
-        const another = !exchange.started && attempt < MAX_TRIES && error instanceof MillraceError && error.code === BODY_BROKEN
-        if (another) continue
         if (exchange.started) decide(decision)
+        else if (error instanceof MillraceError && error.code === BODY_BROKEN) {
+          broke.push(found.meta.origin)
+          continue
+        }
         throw error
       } finally {
         await found.body.close()

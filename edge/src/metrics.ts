@@ -1,16 +1,16 @@
-import type { Registry } from 'prom-client'
-import { Counter, Gauge, Histogram } from 'prom-client'
+import { CACHE_PHASES, type CachePhase } from '@millrace/common/contracts/edge-api'
+import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 import type { StoreStats } from './cache/store.js'
-import type { FillOutcome } from './keeper/fill.js'
-import type { Attempt } from './origin/fallback.js'
-import type { CachePhase, RequestClass } from './phase.js'
+import { FILL_OUTCOMES, type FillOutcome } from './keeper/fill.js'
+import { ATTEMPT_OUTCOMES, type Attempt } from './origin/fallback.js'
+import { REQUEST_CLASSES, type RequestClass } from './phase.js'
 
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
 /** Every metric of the edge. Labels are closed sets: phases, classes, outcomes, configured origins; never a URL. */
-export function edgeMetrics(registry: Registry) {
+export function edgeMetrics(registry: Registry, origins: readonly string[]) {
   const registers = [registry]
-  return {
+  const metrics = {
     requests: new Counter<'phase' | 'class'>({
       name: 'millrace_edge_requests_total',
       help: 'Requests answered, by how the edge answered and by what was asked for.',
@@ -59,7 +59,21 @@ export function edgeMetrics(registry: Registry) {
       labelNames: ['operation'],
       registers,
     }),
+    originUp: new Gauge<'origin'>({
+      name: 'millrace_edge_origin_up',
+      help: '0 while an origin is asked last because it failed.',
+      labelNames: ['origin'],
+      registers,
+    }),
   }
+  // A counter that is there from the start has no first increase that a rate would miss.
+  for (const phase of CACHE_PHASES) for (const name of REQUEST_CLASSES) metrics.requests.inc({ phase, class: name }, 0)
+  for (const outcome of FILL_OUTCOMES) metrics.fills.inc({ outcome }, 0)
+  for (const origin of origins) {
+    metrics.originUp.set({ origin }, 1)
+    for (const outcome of ATTEMPT_OUTCOMES) metrics.originAttempts.inc({ origin, outcome }, 0)
+  }
+  return metrics
 }
 
 export type EdgeMetrics = ReturnType<typeof edgeMetrics>

@@ -1,4 +1,4 @@
-import { CACHE_PHASES, type CachePhase } from '@millrace/common/contracts/edge-api'
+import type { CachePhase } from '@millrace/common/contracts/edge-api'
 import type { MediaClass } from '@millrace/common/contracts/media-url'
 
 /** What a request asked for: a metrics label, so a closed set. */
@@ -12,5 +12,3 @@ export interface Decision {
   /** Whose bytes these are; absent when the edge answered by itself. */
   origin?: string
 }
-
-export { CACHE_PHASES, type CachePhase }

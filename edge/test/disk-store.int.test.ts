@@ -1,7 +1,7 @@
 import { rename } from 'node:fs/promises'
 import { expect, it } from 'vitest'
-import { DiskStore } from '../src/cache/disk-store.js'
 import { diskLayout } from '../src/cache/disk-layout.js'
+import { DiskStore } from '../src/cache/disk-store.js'
 import { cacheKey } from '../src/cache/key.js'
 import { cacheFiles, tempFolder } from './edge.js'
 import { CONTRACT_BUDGET, storeContract } from './store-contract.js'

@@ -63,8 +63,8 @@ export function edgeConfig(cachePath: string, origins: TestOrigin[], overrides: 
     admin: { listen: '127.0.0.1:0' },
     cache: { path: cachePath, size: '64MiB', maxObject: '8MiB' },
     origins: origins.map((origin, index) => ({ id: `o${index + 1}`, url: origin.url })),
-    fetch: { connectTimeout: '500ms', headersTimeout: '1s', bodyTimeout: '1s' },
-    drainTimeout: '5s',
+    fetch: { connectTimeout: '1s', headersTimeout: '2s', bodyTimeout: '2s' },
+    drainTimeout: '15s',
     ...overrides,
   }
 }

@@ -1,3 +1,4 @@
+import { mkdir, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { until } from '@millrace/common/testing/until'
 import { request } from 'undici'
@@ -63,6 +64,19 @@ describe('an edge filling its cache', () => {
     o1.behave(breakAfter(0))
     const answer = await edge.get(`/o1.o2${path}`)
     expect([answer.status, answer.headers['x-origin'], answer.body.equals(body)]).toEqual([200, 'o2', true])
+  })
+
+  it('hides a break from a client that waits for a range beyond it', async () => {
+    const breaking = breakAfter(100_000)
+    o1.behave((request, response) => (request.headers.range ? response.destroy() : breaking(request, response)))
+    const fromOther = await edge.get(`/o1.o2${path}`, { range: 'bytes=200000-200009' })
+    expect([fromOther.status, fromOther.headers['x-origin'], fromOther.body.equals(body.subarray(200_000, 200_010))]).toEqual([
+      206,
+      'o2',
+      true,
+    ])
+    const alone = await edge.get(`/o1${segment(2)}`, { range: 'bytes=200000-200009' })
+    expect([alone.status, alone.headers['x-cache']]).toEqual([502, 'error'])
   })
 
   it('answers a herd of 200 on a cold key with one origin request and equal bytes for all', async () => {
@@ -173,6 +187,29 @@ describe('an edge filling its cache', () => {
     expect((await cacheFiles(folder.path)).entries).toEqual([])
   })
 
+  it('breaks a body of unknown length that outgrows maxObject, stores nothing, and passes the next through', async () => {
+    const large = 9 << 20
+    o1.behave((_request, response) => {
+      response.writeHead(200, { 'transfer-encoding': 'chunked' }).end(bytesOf(path, large))
+    })
+    await expect(edge.get(`/o1${path}`)).rejects.toThrow()
+    await idle()
+    expect(await cacheFiles(folder.path)).toMatchObject({ entries: [], tmp: [] })
+    const next = await edge.get(`/o1${path}`)
+    expect([next.headers['x-cache'], next.body.equals(bytesOf(path, large))]).toEqual(['bypass', true])
+    expect((await edge.admin('/metrics')).text).toMatch(/millrace_edge_origin_up\{origin="o1",.*\} 1/)
+  })
+
+  it('goes past an entry that the disk cannot read', async () => {
+    await edge.get(`/o1${path}`)
+    await idle()
+    const [entry] = (await cacheFiles(folder.path)).entries
+    await rm(entry!)
+    await mkdir(entry!)
+    const answer = await edge.get(`/o1${path}`)
+    expect([answer.status, answer.headers['x-cache'], answer.body.equals(body)]).toEqual([200, 'bypass', true])
+  })
+
   it('never takes a part that nobody asked for as the whole', async () => {
     o1.behave((_request, response) => {
       response.writeHead(206, { 'content-length': 10, 'content-range': 'bytes 0-9/100' }).end('0123456789')
@@ -197,7 +234,6 @@ describe('an edge filling its cache', () => {
   })
 
   it('serves past a cache disk that takes nothing', async () => {
-    const { rm, writeFile } = await import('node:fs/promises')
     await rm(`${folder.path}/v1/tmp`, { recursive: true })
     await writeFile(`${folder.path}/v1/tmp`, '')
     const answer = await edge.get(`/o1${path}`)

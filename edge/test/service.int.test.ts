@@ -49,7 +49,10 @@ describe('the edge as a process', () => {
 
   it('names every problem of a bad config and exits 1', async () => {
     const file = join(folder.path, 'edge.json')
-    await writeFile(file, JSON.stringify({ ...edgeConfig(folder.path, [o1]), negativeTtl: '2 s', surprise: true, routes: { require: true } }))
+    await writeFile(
+      file,
+      JSON.stringify({ ...edgeConfig(folder.path, [o1]), negativeTtl: '2 s', surprise: true, routes: { require: true } }),
+    )
     child = spawn(process.execPath, [MAIN, '--config', file], { stdio: ['ignore', 'pipe', 'inherit'] })
     createInterface({ input: child.stdout! }).on('line', (line) => lines.push(JSON.parse(line)))
     const [code] = await once(child, 'exit')
@@ -88,7 +91,7 @@ describe('the edge as a process', () => {
 
   it('keeps its cache over kill -9', async () => {
     const first = await start()
-    await (await request(`${first.url}/o1${segment(1)}`)).body.dump()
+    await (await request(`${first.url}/o1${segment(1)}`)).body.arrayBuffer()
     await until('the entry', async () => {
       const { body } = await request(`${first.admin}/v1/status`)
       return ((await body.json()) as { cache: { objects: number } }).cache.objects === 1
@@ -106,9 +109,18 @@ describe('the edge as a process', () => {
   it('logs requests at debug, with the route and never its mac', async () => {
     const { url } = await start({ log: { level: 'debug' } })
     const mac = 'A'.repeat(43)
-    await (await request(`${url}/o1~v1~1900000000~k1~${mac}${segment(1)}`)).body.dump()
+    // Not dumped: that gives up in the middle, and the line would tell so.
+    await (await request(`${url}/o1~v1~1900000000~k1~${mac}${segment(1)}`)).body.arrayBuffer()
     const line = await until('the log line', () => lines.find((entry) => entry.msg === 'request'))
-    expect(line).toMatchObject({ method: 'GET', path: `/o1~signed${segment(1)}`, status: 200, phase: 'miss', class: 'segment', origin: 'o1', bytes: BODY_LENGTH })
+    expect(line).toMatchObject({
+      method: 'GET',
+      path: `/o1~signed${segment(1)}`,
+      status: 200,
+      phase: 'miss',
+      class: 'segment',
+      origin: 'o1',
+      bytes: BODY_LENGTH,
+    })
     expect(JSON.stringify(lines)).not.toContain(mac)
   })
 })

@@ -1,3 +1,4 @@
+import { edgeStatusSchema } from '@millrace/common/contracts/edge-api'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { segment, startTestEdge, type TestEdge, tempFolder, VIDEO } from './edge.js'
 import { BODY_LENGTH, bytesOf, serveBytes, startOrigin, type TestOrigin } from './origin.js'
@@ -139,7 +140,6 @@ describe('an edge answering players', () => {
     await edge.get(`/o1${path}`)
     expect(await edge.admin('/readyz')).toMatchObject({ status: 200 })
     expect((await edge.admin('/metrics')).text).toMatch(/millrace_edge_requests_total\{phase="hit",class="segment",.*\} 1/)
-    const { edgeStatusSchema } = await import('@millrace/common/contracts/edge-api')
     const status = edgeStatusSchema.parse(JSON.parse((await edge.admin('/v1/status')).text))
     expect(status).toMatchObject({ id: 'e1', requests: { hit: 1, miss: 1 }, bytesSent: 2 * BODY_LENGTH, cache: { objects: 1 } })
   })

@@ -6,7 +6,7 @@ import { breakAfter, bytesOf, serveBytes, startOrigin } from './origin.js'
 
 const SECONDS = 5
 const BUDGET = 2 << 20
-const lengthOf = (path: string) => 1000 + (path.length * 7919 + Number(/-(\d+)-/.exec(path)?.[1]) * 104_729) % 400_000
+const lengthOf = (path: string) => 1000 + ((path.length * 7919 + Number(/-(\d+)-/.exec(path)?.[1]) * 104_729) % 400_000)
 
 it('serves only right bytes for five seconds of random requests, ranges, aborts and breaking origins over a cache too small', async () => {
   const folder = await tempFolder()
@@ -17,7 +17,10 @@ it('serves only right bytes for five seconds of random requests, ranges, aborts 
     if (Math.random() < 0.1) breakAfter(Math.floor(Math.random() * length), length)(incoming, response)
     else serveBytes(length)(incoming, response)
   })
-  const edge = await startTestEdge(folder.path, [o1, o2], { cache: { path: folder.path, size: '2MiB', maxObject: '1MiB' }, health: { failures: 1000 } })
+  const edge = await startTestEdge(folder.path, [o1, o2], {
+    cache: { path: folder.path, size: '2MiB', maxObject: '1MiB' },
+    health: { failures: 1000 },
+  })
   const seen: Record<string, number> = {}
   const end = Date.now() + SECONDS * 1000
 
@@ -32,10 +35,11 @@ it('serves only right bytes for five seconds of random requests, ranges, aborts 
       try {
         const answer = await request(`${edge.url}/o1.o2${path}`, { signal: abort.signal, headers: range ? { range } : {} })
         const body = Buffer.from(await answer.body.arrayBuffer())
-        const expected = range ? whole.subarray(start, start + 5001) : whole
+        const expected = answer.statusCode === 206 ? whole.subarray(start, start + 5001) : whole
         const result = `${answer.statusCode} ${answer.headers['x-cache']}`
         seen[result] = (seen[result] ?? 0) + 1
-        if (!body.equals(expected)) throw new RangeError(`wrong bytes of ${path} (${result}, ${range}): ${body.length} of ${expected.length}`)
+        if (!body.equals(expected))
+          throw new RangeError(`wrong bytes of ${path} (${result}, ${range}): ${body.length} of ${expected.length}`)
       } catch (error) {
         // Broken and aborted transfers are part of it; wrong bytes are not.
         if (error instanceof RangeError) throw error

@@ -1,7 +1,7 @@
+import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { EntryMeta } from '../src/cache/entry-header.js'
 import { type CacheKey, cacheKey } from '../src/cache/key.js'
 import type { BodyReader, CacheStore } from '../src/cache/store.js'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 
 export interface StoreUnderTest {
   store: CacheStore

@@ -36,6 +36,15 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
   const metrics = createMetrics(config.id)
   const redis = connect(config.redis.url, log)
   const subscriber = connect(config.redis.url, log)
+  // Before anything waits for Redis, so that readiness can tell about it.
+  const admin = await startAdminServer({
+    listen: config.admin.listen,
+    registry: metrics.registry,
+    ready: {
+      redis: () => (redis.status === 'ready' ? undefined : `connection is ${redis.status}`),
+      workspace: () => workspaceWritable(config.workspace).then(() => undefined),
+    },
+  })
   const guarded = new GuardedClient({
     allowPrivate: config.sources.allowPrivate,
     connectTimeoutMs: config.sources.connectTimeout,
@@ -73,14 +82,6 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
     host: hostname(),
     job: worker.current,
     onBeat: worker.checkCancelled,
-  })
-  const admin = await startAdminServer({
-    listen: config.admin.listen,
-    registry: metrics.registry,
-    ready: {
-      redis: () => (redis.status === 'ready' ? undefined : `connection is ${redis.status}`),
-      workspace: () => workspaceWritable(config.workspace).then(() => undefined),
-    },
   })
   const queue = await startWorkerQueue({
     redisUrl: config.redis.url,

@@ -1,4 +1,5 @@
 import { createInterface } from 'node:readline'
+import { MillraceError } from '@millrace/common/errors'
 import { bound } from '@millrace/common/process'
 
 export interface ChildOptions {
@@ -20,7 +21,11 @@ export interface ChildResult {
 const KEPT_LINES = 40
 const LONGEST_LINE = 500
 
-/** Runs a program that dies with this process. Its failure is a result, not an error: callers know what it means. */
+/**
+ * Runs a program that dies with this process. Its failure is a result, not an error: callers know what it means.
+ *
+ * @throws MillraceError `tool-missing` when it could not even be started.
+ */
 export async function runChild(file: string, args: readonly string[], options: ChildOptions = {}): Promise<ChildResult> {
   options.signal?.throwIfAborted()
   const child = bound(file, args, {
@@ -45,7 +50,12 @@ export async function runChild(file: string, args: readonly string[], options: C
   })
   const [result] = await Promise.all([child, stdoutRead, stderrRead])
   options.signal?.throwIfAborted()
+  if (result.exitCode === undefined && !result.isTerminated) throw notStarted(file, result.originalMessage)
   return { exitCode: result.exitCode, stderrLines, stderr: kept.join('\n') }
+}
+
+function notStarted(file: string, reason: string | undefined): MillraceError {
+  return new MillraceError(`${file} can't be started: ${reason}`, { code: 'tool-missing', source: 'internal', retryable: true })
 }
 
 function readLines(stream: NodeJS.ReadableStream, onLine: (line: string) => void): Promise<void> {

@@ -1,4 +1,3 @@
-import { join } from 'node:path'
 import { ASSET_JSON, type Asset } from '@millrace/common/contracts/asset'
 import type { ReplicaResult, Stage } from '@millrace/common/contracts/events'
 import type { TranscodeJob } from '@millrace/common/contracts/transcode-job'
@@ -90,7 +89,7 @@ export function runPipeline(deps: PipelineDeps, attempt: Attempt, signal: AbortS
     const parcel = {
       videoId: job.videoId,
       rev,
-      folder: join(workspace.out),
+      folder: workspace.out,
       files: [...asset.files.map((file) => file.name), ASSET_JSON],
       assetSha256,
     }

@@ -3,7 +3,7 @@ import swaggerUi from '@fastify/swagger-ui'
 import { createVideoSchema } from '@millrace/common/contracts/cms-api'
 import type { Logger } from '@millrace/common/log'
 import { VERSION } from '@millrace/common/version'
-import Fastify, { type FastifyBaseLogger, type FastifyInstance } from 'fastify'
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController } from 'fastify'
 import { jsonSchemaTransform, serializerCompiler, validatorCompiler, type ZodTypeProvider } from 'fastify-type-provider-zod'
 import { z } from 'zod'
 import { handleErrors, sendError } from './error-handler.js'
@@ -26,7 +26,7 @@ const SILENCE_MS = 60_000
 export async function createServer({ log, mediaOrigins, onResponse }: ServerOptions): Promise<App> {
   const app = Fastify({
     loggerInstance: log as FastifyBaseLogger,
-    disableRequestLogging: true,
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: MAX_JSON_BYTES,
     connectionTimeout: SILENCE_MS,
     routerOptions: { maxParamLength: 64 },

@@ -11,7 +11,7 @@ import { recover } from './recover.js'
 import type { CacheStore, EntryWriter, FileLocation, StoredEntry, StoreStats } from './store.js'
 
 /** A body of unknown length reserves its room in steps of this. */
-const GROWTH_STEP = 1 << 20
+const GROWTH_STEP = 1 << 18
 
 export interface DiskStoreOptions {
   path: string

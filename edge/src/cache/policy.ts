@@ -13,7 +13,7 @@ const DEFAULT_LIFETIME: Record<MediaClass, number> = {
   download: 30 * DAY,
 }
 
-export type NoCacheReason = 'status' | 'directive' | 'encoded' | 'vary' | 'too-large' | 'expired'
+export type NoCacheReason = 'status' | 'directive' | 'encoded' | 'vary' | 'too-large' | 'unframed' | 'expired'
 
 export type Verdict = { store: true; bornAt: number; freshUntil: number } | { store: false; reason: NoCacheReason }
 
@@ -37,6 +37,9 @@ export function judge(response: Judged, media: MediaClass, now: number, maxObjec
   if (coding !== undefined && coding.toLowerCase() !== 'identity') return { store: false, reason: 'encoded' }
   if (!varyIsHarmless(response.headers.vary)) return { store: false, reason: 'vary' }
   if (response.length !== undefined && response.length > maxObject) return { store: false, reason: 'too-large' }
+  // RFC 9112 §8: a body that only the closed connection ends can't be told from a truncated one.
+  const chunked = /\bchunked\b/i.test(response.headers['transfer-encoding'] ?? '')
+  if (response.length === undefined && !chunked) return { store: false, reason: 'unframed' }
   const bornAt = now - (parseDeltaSeconds(response.headers.age) ?? 0) * 1000
   // RFC 9111 §4.2.1: s-maxage wins over max-age in a shared cache; an unreadable lifetime counts as stale.
   const directive = control.get('s-maxage') ?? control.get('max-age')

@@ -46,7 +46,7 @@ export interface FillDependencies {
   maxObject: number
   now: () => number
   /** Errors that are nobody's answer: the cache disk's. */
-  onFault: (operation: 'create' | 'write' | 'commit', error: unknown) => void
+  onFault: (operation: 'open' | 'create' | 'write' | 'commit', error: unknown) => void
 }
 
 /** Starts a fill. `ended` resolves, always, when the entry is in the store or its file gone. */

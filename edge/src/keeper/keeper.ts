@@ -12,7 +12,7 @@ export type Opened =
   | { kind: 'fill'; fill: Fill; led: boolean }
   /** The origins asked have said lately that there is no such thing. */
   | { kind: 'missing' }
-  /** Lately found uncacheable: fetch it yourself. */
+  /** Lately found uncacheable, or the disk fails: fetch it yourself. */
   | { kind: 'pass' }
 
 /**
@@ -51,7 +51,7 @@ export class LocalKeeper implements Keeper {
     this.#store = store
     this.#deps = { ...dependencies, store }
     this.#options = options
-    this.#flights = new SingleFlight({ maxFlights: options.maxFills, maxJoins: options.maxWaiters })
+    this.#flights = new SingleFlight({ maxFlights: options.maxFills, maxJoins: options.maxWaiters }, (fill) => fill.state === 'broken')
     this.#negative = new NegativeCache(options.negativeTtlMs, dependencies.now)
     this.#passing = new LRUCache({ max: 20_000, ttl: PASS_TTL_MS, ttlResolution: 0, perf: { now: dependencies.now } })
   }
@@ -65,7 +65,13 @@ export class LocalKeeper implements Keeper {
     // A failed `open` corrects what `mayHave` says, so this ends. From the last `mayHave` to the flight nothing awaits: a fill that
     // ended meanwhile is seen as an entry, one that runs is joined.
     while (this.#store.mayHave(key)) {
-      const entry = await this.#store.open(key)
+      let entry: StoredEntry | undefined
+      try {
+        entry = await this.#store.open(key)
+      } catch (error) {
+        this.#deps.onFault('open', error)
+        return { kind: 'pass' }
+      }
       if (entry) return { kind: 'stored', entry }
     }
     if (this.#passing.has(key.hash)) return { kind: 'pass' }

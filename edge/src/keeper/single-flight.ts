@@ -5,17 +5,21 @@ export interface FlightLimits {
   maxJoins: number
 }
 
-/** One piece of work per key at a time; who comes while it runs joins it. Both counts are bounded. */
+/** One piece of work per key at a time; who comes while it runs joins it, unless it has come to nothing. Both counts are bounded. */
 export class SingleFlight<T> {
   readonly #limits: FlightLimits
-  readonly #flights = new Map<string, { value: T; joins: number; ended: Promise<void> }>()
+  readonly #isDead: (value: T) => boolean
+  readonly #flights = new Map<string, { value: T; joins: number }>()
+  /** Also those that are dead but not yet cleaned up. */
+  readonly #running = new Set<Promise<void>>()
 
-  constructor(limits: FlightLimits) {
+  constructor(limits: FlightLimits, isDead: (value: T) => boolean = () => false) {
     this.#limits = limits
+    this.#isDead = isDead
   }
 
   get size(): number {
-    return this.#flights.size
+    return this.#running.size
   }
 
   /**
@@ -24,20 +28,26 @@ export class SingleFlight<T> {
    */
   run(key: string, start: () => { value: T; ended: Promise<void> }): { value: T; led: boolean } {
     const flight = this.#flights.get(key)
-    if (flight) {
+    if (flight && !this.#isDead(flight.value)) {
       if (flight.joins >= this.#limits.maxJoins) throw busy('too many requests wait for this')
       flight.joins++
       return { value: flight.value, led: false }
     }
-    if (this.#flights.size >= this.#limits.maxFlights) throw busy('too many fills are running')
+    if (this.#running.size >= this.#limits.maxFlights) throw busy('too many fills are running')
     const { value, ended } = start()
-    this.#flights.set(key, { value, joins: 0, ended: ended.then(() => void this.#flights.delete(key)) })
+    const started = { value, joins: 0 }
+    this.#flights.set(key, started)
+    const running = ended.then(() => {
+      this.#running.delete(running)
+      if (this.#flights.get(key) === started) this.#flights.delete(key)
+    })
+    this.#running.add(running)
     return { value, led: true }
   }
 
   /** Resolves when what runs now has ended. */
   async idle(): Promise<void> {
-    await Promise.all([...this.#flights.values()].map((flight) => flight.ended))
+    await Promise.all(this.#running)
   }
 }
 

@@ -33,12 +33,17 @@ export class OriginHealth {
     if (this.state(id) === 'trial') this.#records.get(id)!.trialAt = this.#now() + this.#coolDownMs
   }
 
-  succeeded(id: string): void {
+  /** @returns whether this closed its circuit. */
+  succeeded(id: string): boolean {
+    const closed = (this.#records.get(id)?.failures ?? 0) >= this.#limit
     this.#records.delete(id)
+    return closed
   }
 
-  failed(id: string): void {
+  /** @returns whether this opened its circuit. */
+  failed(id: string): boolean {
     const failures = (this.#records.get(id)?.failures ?? 0) + 1
     this.#records.set(id, { failures, trialAt: this.#now() + this.#coolDownMs })
+    return failures === this.#limit
   }
 }

@@ -12,16 +12,22 @@ export interface OriginsRequest {
   signal: AbortSignal
 }
 
+export interface OriginsObserver {
+  onAttempt: (attempt: Attempt) => void
+  /** An origin's circuit opened or closed. */
+  onHealth: (origin: string, up: boolean) => void
+}
+
 /** All origins of this edge: who is asked first, and what became of it. */
 export class Origins {
   readonly #origins: ReadonlyMap<string, Origin>
   readonly #health: OriginHealth
-  readonly #onAttempt: (attempt: Attempt) => void
+  readonly #observer: OriginsObserver
 
-  constructor(origins: readonly Origin[], health: OriginHealth, onAttempt: (attempt: Attempt) => void) {
+  constructor(origins: readonly Origin[], health: OriginHealth, observer: OriginsObserver) {
     this.#origins = new Map(origins.map((origin) => [origin.id, origin]))
     this.#health = health
-    this.#onAttempt = onAttempt
+    this.#observer = observer
   }
 
   /** The known ones of a route, in the order to ask them; empty when none is known. */
@@ -41,19 +47,23 @@ export class Origins {
       (attempt) => {
         // Our own stop is no sign of an origin's health.
         if (request.signal.aborted) return
-        this.#onAttempt(attempt)
-        if (isFailure(attempt.outcome)) this.#health.failed(attempt.origin)
-        else this.#health.succeeded(attempt.origin)
+        this.#observer.onAttempt(attempt)
+        this.#record(attempt.origin, !isFailure(attempt.outcome))
       },
     )
   }
 
   /** A body that had begun broke. */
   bodyBroke(id: string): void {
-    this.#health.failed(id)
+    this.#record(id, false)
   }
 
   async close(): Promise<void> {
     await Promise.all([...this.#origins.values()].map((origin) => origin.close()))
+  }
+
+  #record(id: string, well: boolean): void {
+    const changed = well ? this.#health.succeeded(id) : this.#health.failed(id)
+    if (changed) this.#observer.onHealth(id, well)
   }
 }

@@ -26,12 +26,20 @@ export interface PullSource {
 export async function pull(layout: Layout, ref: AssetRef, assetSha256: string, source: PullSource, work: Work): Promise<void> {
   const staged = layout.staged(ref)
   await mkdir(staged, { recursive: true })
-  await transfer(pullArgs(source, ref, ASSET_JSON, staged), source, work)
+  await transfer(pullArgs(source, ref, ASSET_JSON, staged), source, { ...work, onBytes: () => undefined })
   const asset = await readAssetJson(staged, ref, assetSha256)
   // Each byte is moved, then hashed by the commit.
   const bytes = asset.files.reduce((sum, file) => sum + file.bytes, 0)
   work.onTotal(2 * bytes)
-  await transfer(pullArgs(source, ref, '', staged), source, { ...work, onBytes: capped(bytes, work.onBytes) })
+  let left = bytes
+  const moved = (count: number) => {
+    // rsync counts asset.json too, and doesn't count what was here before.
+    const part = Math.min(count, left)
+    left -= part
+    work.onBytes(part)
+  }
+  await transfer(pullArgs(source, ref, '', staged), source, { ...work, onBytes: moved })
+  moved(left)
 }
 
 /** rsync's arguments for one file of an asset, or with an empty name for the whole folder. */
@@ -97,14 +105,4 @@ async function transfer(args: string[], source: PullSource, work: Work): Promise
     cause: result.cause,
     detail: errors.join('\n'),
   })
-}
-
-/** Progress never passes the half that belongs to the transfer: rsync counts asset.json too. */
-function capped(limit: number, onBytes: (bytes: number) => void): (bytes: number) => void {
-  let left = limit
-  return (bytes) => {
-    const part = Math.min(bytes, left)
-    left -= part
-    onBytes(part)
-  }
 }

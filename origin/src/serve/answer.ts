@@ -1,9 +1,7 @@
+import { once } from 'node:events'
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
-import { Readable } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import { mediaClass } from '@millrace/common/contracts/media-url'
-import { MillraceError, toProblem } from '@millrace/common/errors'
-import { errorCode } from '../assets/durable.js'
+import { toProblem } from '@millrace/common/errors'
 import { type Body, openBody, readBody, sliceBody } from './body.js'
 import { ifRangeHolds, noneMatch, parseRange } from './range.js'
 import { type Refusal, readRequest } from './request.js'
@@ -22,10 +20,10 @@ export interface Answered {
 
 const IMMUTABLE = 'public, max-age=31536000, immutable'
 /** A replica may arrive any moment: edges decide how long they believe this. */
-const GONE = 'public, max-age=1'
+const MISSING = 'public, max-age=1'
 
-/** Answers one request of the data listener, body and all. Never throws. */
-export async function answer(deps: ResourceDeps, request: IncomingMessage, response: ServerResponse): Promise<Answered> {
+/** Answers one request of the data listener, body and all. Never throws; `gone` aborts when the connection ends. */
+export async function answer(deps: ResourceDeps, request: IncomingMessage, response: ServerResponse, gone: AbortSignal): Promise<Answered> {
   const asked = readRequest(request)
   if ('status' in asked) {
     refuse(request, response, asked)
@@ -34,16 +32,15 @@ export async function answer(deps: ResourceDeps, request: IncomingMessage, respo
   const label = mediaClass(asked)
   try {
     const resource = await findResource(deps, asked)
-    return { outcome: resource ? await send(request, response, resource) : notFound(request, response), mediaClass: label }
+    return { outcome: resource ? await send(request, response, resource, gone) : notFound(request, response), mediaClass: label }
   } catch (error) {
-    // Deleted while it was being read.
-    const gone = !response.headersSent && !(await deps.reader.isLive(asked))
-    if (gone) return { outcome: notFound(request, response), mediaClass: label }
+    const deleted = !response.headersSent && !(await deps.reader.isLive(asked))
+    if (deleted) return { outcome: notFound(request, response), mediaClass: label }
     return { outcome: giveUp(request, response, error), mediaClass: label, error }
   }
 }
 
-async function send(request: IncomingMessage, response: ServerResponse, resource: Resource): Promise<Outcome> {
+async function send(request: IncomingMessage, response: ServerResponse, resource: Resource, gone: AbortSignal): Promise<Outcome> {
   const headers: OutgoingHttpHeaders = { etag: resource.etag, 'cache-control': IMMUTABLE, 'accept-ranges': 'bytes' }
   // RFC 9110 §13.2.2: If-None-Match first, then Range with its If-Range.
   if (!noneMatch(request.headers['if-none-match'], resource.etag)) {
@@ -61,17 +58,23 @@ async function send(request: IncomingMessage, response: ServerResponse, resource
   if (range) {
     headers['content-range'] = `bytes ${range.first}-${range.last}/${resource.length}`
     headers['content-length'] = range.last - range.first + 1
-    return sendBody(response, 206, headers, sliceBody(resource.body, range.first, range.last))
+    return sendBody(response, 206, headers, sliceBody(resource.body, range.first, range.last), gone)
   }
   headers['content-length'] = resource.length
   if (request.method === 'HEAD') {
     response.writeHead(200, headers).end()
     return 'ok'
   }
-  return sendBody(response, 200, headers, resource.body)
+  return sendBody(response, 200, headers, resource.body, gone)
 }
 
-async function sendBody(response: ServerResponse, status: number, headers: OutgoingHttpHeaders, body: Body): Promise<Outcome> {
+async function sendBody(
+  response: ServerResponse,
+  status: number,
+  headers: OutgoingHttpHeaders,
+  body: Body,
+  gone: AbortSignal,
+): Promise<Outcome> {
   if (!body.file) {
     response.writeHead(status, headers).end(body.head)
     return 'ok'
@@ -79,11 +82,15 @@ async function sendBody(response: ServerResponse, status: number, headers: Outgo
   const file = await openBody(body)
   try {
     response.writeHead(status, headers)
-    await pipeline(Readable.from(readBody(body, file), { objectMode: false }), response)
+    // Not stream.pipeline: an answer that waits behind another one on its connection has no socket, and never ends when that goes.
+    for await (const chunk of readBody(body, file)) {
+      if (!response.write(chunk) && !gone.aborted) await once(response, 'drain', { signal: gone })
+      gone.throwIfAborted()
+    }
+    response.end()
     return 'ok'
   } catch (error) {
-    const gone = ['ERR_STREAM_PREMATURE_CLOSE', 'ECONNRESET', 'EPIPE'].includes(errorCode(error) ?? '')
-    if (gone && !(error instanceof MillraceError)) return 'aborted'
+    if (gone.aborted) return 'aborted'
     throw error
   } finally {
     await file?.close()
@@ -107,10 +114,10 @@ function giveUp(request: IncomingMessage, response: ServerResponse, error: unkno
 }
 
 function refuse(request: IncomingMessage, response: ServerResponse, refusal: Refusal): void {
+  if (refusal.close) response.shouldKeepAlive = false
   problem(request, response, refusal.status, refusal.code, refusal.title, {
-    'cache-control': refusal.status === 404 ? GONE : 'no-store',
+    'cache-control': refusal.status === 404 ? MISSING : 'no-store',
     ...(refusal.status === 405 && { allow: 'GET, HEAD' }),
-    ...(refusal.close && { connection: 'close' }),
   })
 }
 

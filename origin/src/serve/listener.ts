@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse, STATUS_CODES } from 'node:http'
 import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import type { ListenAddress } from '@millrace/common/config/units'
 import { errorCode } from '../assets/durable.js'
 import { type Answered, answer } from './answer.js'
@@ -19,6 +20,12 @@ export interface DataListener {
   stop: (graceMs: number) => Promise<void>
 }
 
+interface Connection {
+  /** Aborted when the connection ends: an answer that waits behind another one hears of it in no other way. */
+  gone: AbortSignal
+  latest?: ServerResponse
+}
+
 /** The data listener: what edges and the CMS read. Plain node:http; GET and HEAD, no bodies in. */
 export async function startDataListener(
   listen: ListenAddress,
@@ -32,10 +39,20 @@ export async function startDataListener(
     keepAliveTimeout: KEEP_ALIVE_MS,
   })
   server.setTimeout(STALL_MS)
+  const connections = new WeakMap<Duplex, Connection>()
+  server.on('connection', (socket) => {
+    const gone = new AbortController()
+    connections.set(socket, { gone: gone.signal })
+    socket.once('close', () => gone.abort())
+  })
   const handle = (request: IncomingMessage, response: ServerResponse) => {
+    const connection = connections.get(request.socket)!
+    // RFC 9112 §9.6: after `close`, nothing that follows on the connection counts.
+    if (connection.latest?.shouldKeepAlive === false) return
+    connection.latest = response
     const started = performance.now()
     const sentBefore = request.socket.bytesWritten
-    void answer(deps, request, response).then((answered) => {
+    void answer(deps, request, response, connection.gone).then((answered) => {
       const bytes = Math.max(0, request.socket.bytesWritten - sentBefore)
       onAnswered(answered, bytes, (performance.now() - started) / 1000)
     })
@@ -44,7 +61,14 @@ export async function startDataListener(
   // Answered like any request with a body: 400, and no `100 Continue` first.
   server.on('checkContinue', handle)
   server.on('connect', (_request, socket) => cut(socket as Socket, 405, 'allow: GET, HEAD\r\n'))
-  server.on('clientError', (error, socket) => cut(socket as Socket, statusOf(error)))
+  server.on('clientError', (error, socket) => {
+    const current = connections.get(socket)?.latest
+    const done = current === undefined || (current.writableFinished && current.shouldKeepAlive)
+    if (done) cut(socket as Socket, statusOf(error))
+    // An answer is on its way, or was the last one: words of ours would end up inside or behind it.
+    else if (current.writableEnded) (socket as Socket).destroySoon()
+    else socket.destroy()
+  })
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject)
     server.listen(listen.port, listen.host, resolve)

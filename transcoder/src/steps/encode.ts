@@ -85,6 +85,8 @@ function stalled(timeoutMs: number): MillraceError {
 }
 
 function failed(exitCode: number | undefined, stderr: string): MillraceError {
+  if (/No space left on device/.test(stderr))
+    return new MillraceError('the disk of the workspace is full', { code: 'disk-full', source: 'disk', retryable: true, detail: stderr })
   const killed = exitCode === undefined
   return new MillraceError(killed ? 'ffmpeg was killed' : `ffmpeg gave up with exit code ${exitCode}`, {
     code: killed ? 'encoder-killed' : 'encode-failed',

@@ -68,11 +68,16 @@ function planVideo(video: VideoFacts, duration: number | undefined, preset: Pres
     rungs: planLadder(video, preset.rungs),
     poster: {
       file: 'poster.jpg',
-      at: Math.min(POSTER_AT_MOST, Math.floor((duration ?? 0) * 100) / 1000),
+      at: posterTime(duration ?? 0),
       width: even(video.width),
       height: even(video.height),
     },
   }
+}
+
+/** Past a tenth, where titles have faded in; very short clips have only a beginning. */
+function posterTime(duration: number): number {
+  return duration < 1 ? 0 : Math.min(POSTER_AT_MOST, Math.floor(duration * 100) / 1000)
 }
 
 /** Untagged pictures follow the custom of their size: BT.709 from 720 lines or 1280 columns on, else BT.601. */

@@ -18,7 +18,7 @@ export interface AssetIdentity {
 }
 
 /** A file as everything but its bytes and hash knows it. */
-type Undigested = AssetFile extends infer F ? (F extends AssetFile ? Omit<F, 'bytes' | 'sha256'> : never) : never
+type Undigested<F = AssetFile> = F extends unknown ? Omit<F, 'bytes' | 'sha256'> : never
 
 /** Every file of an asset in the order of its sequences: rungs from the largest, audio, text, then the pictures. */
 export function describeFiles(plan: EncodePlan, verified: Verified): Undigested[] {

@@ -51,6 +51,12 @@ export interface Warning {
 
 const TEXT_CODECS = new Set(['mov_text', 'subrip', 'ass', 'ssa', 'webvtt', 'text'])
 
+/** ffprobe writes numbers as text, and `N/A` for what it doesn't know. */
+const seconds = z
+  .string()
+  .optional()
+  .transform((text) => (text !== undefined && Number(text) > 0 && Number.isFinite(Number(text)) ? Number(text) : undefined))
+
 const streamSchema = z.object({
   index: z.number().int(),
   codec_type: z.string().optional(),
@@ -64,7 +70,7 @@ const streamSchema = z.object({
   color_transfer: z.string().optional(),
   channels: z.number().optional(),
   sample_rate: z.coerce.number().optional(),
-  duration: z.coerce.number().optional(),
+  duration: seconds,
   disposition: z.record(z.string(), z.number()).default({}),
   tags: z.record(z.string(), z.string()).default({}),
   side_data_list: z.array(z.looseObject({ rotation: z.coerce.number().optional() })).default([]),
@@ -72,7 +78,7 @@ const streamSchema = z.object({
 type Stream = z.output<typeof streamSchema>
 
 const probeSchema = z.object({
-  format: z.object({ format_name: z.string(), duration: z.coerce.number().optional() }),
+  format: z.object({ format_name: z.string(), duration: seconds }),
   streams: z.array(streamSchema).default([]),
 })
 
@@ -109,10 +115,13 @@ export function readFacts(json: unknown): MediaFacts {
     }
   }
   if (!video && audio.length === 0) throw notMedia('the source has neither a picture nor a sound that can be decoded')
-  const durations = [format.duration, ...streams.map((stream) => stream.duration)]
+  const longest = streams.reduce<number | undefined>(
+    (most, { duration }) => (duration && duration > (most ?? 0) ? duration : most),
+    undefined,
+  )
   return {
     format: format.format_name,
-    duration: durations.find((seconds) => seconds !== undefined && Number.isFinite(seconds) && seconds > 0),
+    duration: format.duration ?? longest,
     video: video && videoFacts(video),
     audio,
     text,

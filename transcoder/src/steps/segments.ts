@@ -47,7 +47,7 @@ export class SegmentMeter {
   }
 
   finish(): TrackMeasures {
-    const ends = [...this.#starts.slice(1), this.#end]
+    const ends = this.#starts.length === 0 ? [] : [...this.#starts.slice(1), this.#end]
     const segmentDurations = ends.map((end, at) => (end - this.#starts[at]!) / this.#timescale)
     const duration = this.#end / this.#timescale
     const total = this.#bytes.reduce((sum, bytes) => sum + bytes, 0)

@@ -50,22 +50,24 @@ export async function verify(
   promised: { duration: number | undefined; maxSeconds: number },
   signal: AbortSignal,
 ): Promise<Verified> {
-  const video: Verified['video'] = []
-  for (const rung of plan.video?.rungs ?? []) {
-    const { stream, measures } = await inspect(tool, folder, rung.file, plan.segmentDuration, signal)
-    checkRung(rung, plan.video!, stream)
-    video.push({ rung, codecs: avcCodecs(bytesOfDump(stream.extradata)), measures })
-  }
+  const look = (file: string) => inspect(tool, folder, file, plan.segmentDuration, signal)
+  const video = await Promise.all(
+    (plan.video?.rungs ?? []).map(async (rung) => {
+      const { stream, measures } = await look(rung.file)
+      checkRung(rung, plan.video!, stream)
+      return { rung, codecs: avcCodecs(bytesOfDump(stream.extradata)), measures }
+    }),
+  )
   checkAligned(video)
-  const audio: Verified['audio'] = []
-  const warnings: Warning[] = []
-  for (const track of plan.audio) {
-    const { stream, measures } = await inspect(tool, folder, track.file, plan.segmentDuration, signal)
+  const sounds = await Promise.all(plan.audio.map(async (track) => ({ track, codecs: AAC_LC, ...(await look(track.file)) })))
+  for (const { track, stream } of sounds) {
     if (stream && (stream.codec_name !== 'aac' || stream.channels !== track.channels))
-      throw badOutput(track.file, 'not the AAC that was asked for')
-    if (measures.samples > 0) audio.push({ track, codecs: AAC_LC, measures })
-    else warnings.push({ code: 'audio-skipped', detail: `audio stream ${track.streamIndex} has no sound that could be decoded` })
+      throw badOutput(track.file, 'is not the AAC that was asked for')
   }
+  const audio = sounds.filter((sound) => sound.measures.samples > 0)
+  const warnings: Warning[] = sounds
+    .filter((sound) => sound.measures.samples === 0)
+    .map(({ track }) => ({ code: 'audio-skipped', detail: `audio stream ${track.streamIndex} has no sound that could be decoded` }))
   const tracks = [...video, ...audio]
   if (tracks.length === 0) throw unreadable()
   const duration = Math.max(...tracks.map((track) => track.measures.duration))

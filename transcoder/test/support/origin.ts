@@ -24,7 +24,7 @@ export interface TestOrigin {
   staged: () => Promise<string[]>
   asset: (videoId: string, rev: string) => Promise<Asset>
   assetFolder: (videoId: string, rev: string) => string
-  /** Answers each commit with this until told otherwise. */
+  /** Run before each commit; how many times an operation is forgotten when asked for. */
   hooks: { onCommit?: (folder: string) => Promise<void>; forgetOperations?: number }
   stop: () => Promise<void>
 }
@@ -71,7 +71,7 @@ async function startDaemon(root: string) {
   const config = [
     ...['use chroot = no', 'munge symlinks = yes', ...asUser, `pid file = ${join(root, 'pid')}`],
     ...['[staging]', `path = ${join(root, 'staging')}`, 'read only = no', 'write only = yes', 'list = no'],
-    ...[`auth users = ${RSYNC_USER}`, `secrets file = ${secrets}`, 'refuse options = inplace append* delete*'],
+    ...[`auth users = ${RSYNC_USER}`, `secrets file = ${secrets}`, 'refuse options = * !times !mkpath !partial !partial-dir !timeout !bwlimit !ignore-times !info'],
   ]
   await writeFile(join(root, 'rsyncd.conf'), `${config.join('\n')}\n`)
   const child = bound(

@@ -14,23 +14,31 @@ export interface SourceRoutesOptions {
 /** /internal/v1/sources: stored sources for transcoders, resumable by ranges; the ETag is the sha256 of the bytes. */
 export function sourceRoutes(instance: FastifyInstance, { findSource, pathOf }: SourceRoutesOptions): void {
   const app = instance.withTypeProvider<ZodTypeProvider>()
-  app.get('/internal/v1/sources/:id', { schema: { params: videoParams, hide: true } }, async (request, reply) => {
-    const { id } = request.params
-    const source = await findSource(id)
-    if (source?.kind !== 'stored') throw clientError('unknown-source', `no stored source of ${id}`, 404)
-    const etag = `"${source.sha256}"`
-    reply.headers({ etag, 'accept-ranges': 'bytes', 'content-type': 'application/octet-stream' })
-    // RFC 9110, 13.1.5: a Range with an If-Range that doesn't match is ignored.
-    const ifRange = request.headers['if-range']
-    const range = ifRange !== undefined && ifRange !== etag ? 'whole' : parseRange(request.headers.range, source.bytes)
-    if (range === 'unsatisfiable') {
-      reply.header('content-range', `bytes */${source.bytes}`)
-      throw clientError('range-not-satisfiable', `the source has ${source.bytes} bytes`, 416)
-    }
-    const { start, end } = range === 'whole' ? { start: 0, end: source.bytes - 1 } : range
-    if (range !== 'whole') reply.code(206).header('content-range', `bytes ${start}-${end}/${source.bytes}`)
-    reply.header('content-length', end - start + 1)
-    if (request.method === 'HEAD') return reply.send()
-    return reply.send(createReadStream(pathOf(id), { start, end }))
+  const schema = { params: videoParams, hide: true }
+  // HEAD is ours: the one that fastify derives reads the whole file to throw it away.
+  app.route({
+    method: ['GET', 'HEAD'],
+    url: '/internal/v1/sources/:id',
+    schema,
+    exposeHeadRoute: false,
+    handler: async (request, reply) => {
+      const { id } = request.params
+      const source = await findSource(id)
+      if (source?.kind !== 'stored') throw clientError('unknown-source', `no stored source of ${id}`, 404)
+      const etag = `"${source.sha256}"`
+      reply.headers({ etag, 'accept-ranges': 'bytes', 'content-type': 'application/octet-stream' })
+      // RFC 9110, 13.1.5: a Range with an If-Range that doesn't match is ignored.
+      const ifRange = request.headers['if-range']
+      const range = ifRange !== undefined && ifRange !== etag ? 'whole' : parseRange(request.headers.range, source.bytes)
+      if (range === 'unsatisfiable') {
+        reply.header('content-range', `bytes */${source.bytes}`)
+        throw clientError('range-not-satisfiable', `the source has ${source.bytes} bytes`, 416)
+      }
+      const { start, end } = range === 'whole' ? { start: 0, end: source.bytes - 1 } : range
+      if (range !== 'whole') reply.code(206).header('content-range', `bytes ${start}-${end}/${source.bytes}`)
+      reply.header('content-length', end - start + 1)
+      if (request.method === 'HEAD') return reply.send()
+      return reply.send(createReadStream(pathOf(id), { start, end }))
+    },
   })
 }
