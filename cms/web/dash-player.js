@@ -1,4 +1,5 @@
 // dash.js behind the same verbs.
+import { languageName } from './format.js'
 import { sizeLabel } from './hls-player.js'
 
 export function playDash(video, url, events) {
@@ -25,7 +26,7 @@ export function playDash(video, url, events) {
   player.on(MediaPlayer.events.ERROR, ({ error }) => events.failed(`DASH: ${error?.message ?? error}`))
   player.attachSource(url)
   const tracks = (type) => (player.isReady() ? player.getTracksFor(type) : [])
-  const label = (track) => track.labels?.[0]?.text || track.lang || 'track'
+  const label = (track) => track.labels?.[0]?.text || languageName(track.lang)
   const current = (type) => player.getCurrentTrackFor(type)?.index
   const represented = () => (player.isReady() ? player.getRepresentationsByType('video') : [])
   let text
@@ -44,7 +45,6 @@ export function playDash(video, url, events) {
       text = id
       player.setTextTrack(id ?? -1)
     },
-    describe: () => url,
     destroy: () => player.destroy(),
   }
 }

@@ -47,3 +47,13 @@ export function facts(video) {
   parts.push(video.source.bytes === undefined ? video.source.name : `${video.source.name}, ${bytes(video.source.bytes)}`)
   return parts.join(' · ')
 }
+
+/** `fr` → French, in the reader's language. */
+export function languageName(tag) {
+  if (!tag || tag === 'und') return 'unknown language'
+  try {
+    return new Intl.DisplayNames(undefined, { type: 'language' }).of(tag) ?? tag
+  } catch {
+    return tag
+  }
+}

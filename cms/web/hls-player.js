@@ -4,8 +4,7 @@
 export function playHls(video, url, events) {
   const { Hls } = window
   const hls = new Hls({
-    // The audio that the edge's playlist calls default, and no subtitles before somebody asks.
-    renderTextTracksNatively: true,
+    // A silent edge is left before the buffer runs dry.
     fragLoadPolicy: { default: { ...Hls.DefaultConfig.fragLoadPolicy.default, maxTimeToFirstByteMs: 4000 } },
   })
   let recovered = false
@@ -29,8 +28,9 @@ export function playHls(video, url, events) {
     audios: () => hls.audioTracks.map((track, index) => ({ id: index, label: track.name, selected: index === hls.audioTrack })),
     texts: () => hls.subtitleTracks.map((track, index) => ({ id: index, label: track.name, selected: index === hls.subtitleTrack })),
     setQuality: (id) => {
-      // nextLevel empties what lies ahead, so that the choice is seen at once.
-      hls.nextLevel = id ?? -1
+      // A choice is seen at once; back to automatic, what is buffered may play on.
+      if (id === undefined) hls.nextLevel = -1
+      else hls.currentLevel = id
     },
     setAudio: (id) => {
       hls.audioTrack = id
@@ -38,7 +38,6 @@ export function playHls(video, url, events) {
     setText: (id) => {
       hls.subtitleTrack = id ?? -1
     },
-    describe: () => hls.levels[hls.currentLevel]?.url?.[0] ?? url,
     destroy: () => hls.destroy(),
   }
 }

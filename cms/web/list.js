@@ -147,7 +147,7 @@ async function poster(row, video) {
   try {
     const { edges } = await get(`/api/v1/videos/${video.id}/playback`)
     image.addEventListener('load', () => {
-      image.hidden = false
+      image.className = 'loaded'
     })
     image.src = edges[0].poster
   } catch {

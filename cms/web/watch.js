@@ -10,6 +10,8 @@ export function createWatch() {
   let player
   /** Only the newest opening counts: answers may come in another order. */
   let opening = 0
+  /** What the player complained of last. */
+  let failure
 
   async function open(id, { kind = $('#player').value, edge = '', autoplay = true, at = 0 } = {}) {
     const mine = ++opening
@@ -26,7 +28,7 @@ export function createWatch() {
       video.poster = playback.edges[0]?.poster ?? ''
       const source = playback.edges.find((one) => one.id === edge) ?? playback.steered
       const play = kind === 'dash' ? playDash : playHls
-      player = play(video, source[kind], { tracks: fillTracks, failed: problem })
+      player = play(video, source[kind], { tracks: fillTracks, failed })
       if (at > 0) video.addEventListener('loadedmetadata', () => (video.currentTime = at), { once: true })
       window.millrace = {
         kind,
@@ -46,6 +48,7 @@ export function createWatch() {
     player?.destroy()
     player = undefined
     window.millrace = undefined
+    failure = undefined
     problem()
     const before = $('#video')
     const video = before.cloneNode(false)
@@ -54,6 +57,9 @@ export function createWatch() {
     before.replaceWith(video)
     video.addEventListener('resize', facts)
     video.addEventListener('timeupdate', facts)
+    // A player that lost one edge and goes on with another has no problem that anybody should read of.
+    video.addEventListener('waiting', () => problem(failure))
+    video.addEventListener('playing', () => problem())
     for (const id of ['#quality', '#audio', '#text']) fill($(id), [], '')
     return video
   }
@@ -71,6 +77,11 @@ export function createWatch() {
     if (!shown) return
     const { currentTime, paused } = $('#video')
     open(shown.id, { edge: shown.edge, autoplay: !paused, at: currentTime, ...change })
+  }
+
+  function failed(text) {
+    failure = text
+    if ($('#video').readyState < HTMLMediaElement.HAVE_FUTURE_DATA) problem(text)
   }
 
   function fillTracks() {

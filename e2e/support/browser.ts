@@ -70,7 +70,7 @@ export async function watch(browser: Browser, url: string): Promise<Watched> {
       page.evaluate((to) => {
         document.querySelector('video')!.currentTime = to
       }, seconds),
-    problem: () => page.innerText('#watch-problem'),
+    problem: () => page.locator('#watch-problem').textContent().then((text) => text ?? ''),
     playsPast: async (seconds, timeoutMs = 30_000) => {
       await page.waitForFunction((past) => document.querySelector('video')!.currentTime >= past, seconds, {
         timeout: timeoutMs,

@@ -107,6 +107,6 @@ describe('faults', () => {
     await until('the asset to be gone from o2', async () => (await revisionsOn('o2', id)).length === 0, 15_000)
     await fixture.stack.service('o1').start()
     await until('the asset to be gone from o1', async () => (await revisionsOn('o1', id)).length === 0, 30_000)
-    await expect(fixture.api.playback(id)).rejects.toMatchObject({ status: 404 })
+    await expect(fixture.api.playback(id)).rejects.toMatchObject({ code: 'not-playable' })
   })
 })

@@ -63,8 +63,10 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
   })
   const metrics = createMetrics(config.id, { assets: () => inventory.size, running: () => operations.running, disk: () => store.disk() })
   metrics.damagedAtStart(damaged.length)
+  const chores: (() => Promise<void>)[] = []
   const janitor = new Janitor({
     layout,
+    chores,
     operations,
     maxAgeMs: config.staging.maxAge,
     intervalMs: config.staging.sweepInterval,
@@ -92,6 +94,7 @@ export async function startApp(config: Config, deps: AppDeps): Promise<App> {
       onRestart: () => metrics.rsyncdDied(),
     })
     onStop('rsync daemon', 5000, () => rsyncd.stop())
+    chores.push(() => rsyncd.trimLog())
     const admin = await startAdminServer({
       listen: config.admin.listen,
       registry: metrics.registry,

@@ -29,12 +29,15 @@ interface Ready {
   rsync: { host: string; port: number }
 }
 
-async function ready(child: Awaited<ReturnType<typeof start>>['child']): Promise<Ready> {
-  for await (const line of child.iterable()) {
-    const entry = JSON.parse(line)
-    if (entry.msg === 'ready') return entry
-  }
-  throw new Error('ended before it was ready')
+function ready(child: Awaited<ReturnType<typeof start>>['child']): Promise<Ready> {
+  let text = ''
+  child.stdout.on('data', (data) => {
+    text += data
+  })
+  return until('the ready line', () => {
+    const line = text.split('\n').find((one) => one.includes('"msg":"ready"'))
+    return line === undefined ? undefined : (JSON.parse(line) as Ready)
+  })
 }
 
 describe('the origin as a process', () => {

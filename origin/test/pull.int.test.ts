@@ -4,6 +4,8 @@ import { type Operation, operationSchema } from '@millrace/common/contracts/orig
 import { freePort } from '@millrace/common/testing/ports'
 import { request } from 'undici'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { createLayout } from '../src/assets/layout.js'
+import { pull as pullAsset } from '../src/assets/pull.js'
 import { type PreparedAsset, prepareAsset, sha256 } from './prepare-asset.js'
 import { assetPath, commit, control, ended, SIBLING, startOrigin, type TestOrigin, tempFolder, upload } from './start-origin.js'
 
@@ -72,6 +74,26 @@ describe('a pull fails, and leaves nothing visible', () => {
     const operation = await pull(second, prepared, first.rsyncUrl, '2'.repeat(64))
     expect(operation).toMatchObject({ state: 'failed', error: { code: 'wrong-hash' } })
     expect((await readdir(second.layout.staged(prepared.ref))).filter((name) => name.endsWith('.mp4'))).toEqual([])
+  })
+
+  it('when the disk has no room for it, before any media is moved', async () => {
+    const prepared = await held()
+    const layout = createLayout(join(folder.path, 'small'), join(folder.path, 'small-state'))
+    const wanted: number[] = []
+    const source = {
+      rsyncUrl: first.rsyncUrl,
+      user: SIBLING.user,
+      password: SIBLING.secret,
+      timeoutMs: 10_000,
+      ensureSpace: async (bytes: number) => {
+        wanted.push(bytes)
+        throw new Error('full')
+      },
+    }
+    const work = { onTotal: () => {}, onBytes: () => {}, signal: new AbortController().signal }
+    await expect(pullAsset(layout, prepared.ref, prepared.assetSha256, source, work)).rejects.toThrow('full')
+    expect(wanted).toEqual([prepared.asset.files.reduce((sum, file) => sum + file.bytes, 0)])
+    expect(await readdir(layout.staged(prepared.ref))).toEqual(['asset.json'])
   })
 
   it("when the sibling's bytes have rotted, naming the file", async () => {

@@ -64,7 +64,8 @@ export function runPipeline(deps: PipelineDeps, attempt: Attempt, signal: AbortS
     await events.onStage('probe')
     const facts = await probe(deps.probeTool, workspace.folder, 'source', signal)
     const { maxDurationSeconds } = job.limits
-    if (facts.duration !== undefined && facts.duration > maxDurationSeconds) throw tooLong(maxDurationSeconds)
+    const promised = facts.durationIsGuess ? undefined : facts.duration
+    if (promised !== undefined && promised > maxDurationSeconds) throw tooLong(maxDurationSeconds)
     const plan = planEncode(facts, job.preset, { maxSeconds: Math.ceil(maxDurationSeconds) + 1, threads: deps.threads })
 
     await events.onStage('encode')
@@ -80,7 +81,13 @@ export function runPipeline(deps: PipelineDeps, attempt: Attempt, signal: AbortS
     })
 
     await events.onStage('verify')
-    const verified = await verify(deps.probeTool, plan, workspace.out, { duration: facts.duration, maxSeconds: maxDurationSeconds }, signal)
+    const verified = await verify(
+      deps.probeTool,
+      plan,
+      workspace.out,
+      { duration: promised, maxSeconds: maxDurationSeconds, damaged: damage.length > 0 },
+      signal,
+    )
     const identity = { videoId: job.videoId, rev, attempt: attempt.attempt, createdAt: new Date().toISOString(), preset: job.preset }
     const warnings = [...plan.warnings, ...damage, ...verified.warnings]
     const { asset, assetSha256, bytes } = await writeAsset(workspace.out, identity, plan, verified, warnings)

@@ -87,13 +87,13 @@ const CREATE_BODIES = {
   },
 }
 
-/** Everything from here, media from the edges; no inline scripts or styles, no frames. hls.js runs its worker from a blob. */
+/** Everything from here, media from the edges; no inline scripts or styles, no frames. hls.js runs its worker from a blob and makes empty data: tracks. */
 function contentSecurityPolicy(mediaOrigins: string[]): string {
   const media = mediaOrigins.join(' ')
   return [
     "default-src 'self'",
     `connect-src 'self' ${media}`,
-    `media-src 'self' blob: ${media}`,
+    `media-src 'self' blob: data: ${media}`,
     `img-src 'self' data: ${media}`,
     "worker-src 'self' blob:",
     "object-src 'none'",

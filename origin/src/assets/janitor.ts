@@ -16,6 +16,8 @@ export interface JanitorOptions {
   /** Told of every staged folder that went. */
   onRemoved: (ref: AssetRef) => void
   onError: (error: unknown) => void
+  /** What else wants doing now and then. */
+  chores: (() => Promise<void>)[]
 }
 
 /** Removes staged folders that nobody writes to any more, and what lies in the trash. */
@@ -59,7 +61,7 @@ export class Janitor {
   }
 
   async sweep(): Promise<void> {
-    const { layout, operations, maxAgeMs, now, onRemoved } = this.#options
+    const { layout, operations, maxAgeMs, now, onRemoved, chores } = this.#options
     for (const ref of await refsIn(layout.stagingRoot)) {
       const age = now().getTime() - (await newestChange(layout.staged(ref)))
       if (age <= maxAgeMs || operations.isBusy(ref)) continue
@@ -67,6 +69,7 @@ export class Janitor {
       onRemoved(ref)
     }
     await emptyTrash(layout)
+    for (const chore of chores) await chore()
   }
 }
 

@@ -25,7 +25,7 @@ describe('operations', () => {
     const { id } = operations.start(request(1), async () => {
       throw new MillraceError('no', { code: 'wrong-hash', source: 'transfer', retryable: true })
     })
-    await operations.stop()
+    await turn()
     expect(operations.get(id)).toMatchObject({ state: 'failed', error: { code: 'wrong-hash', retryable: true } })
     expect(ended).toEqual(['wrong-hash'])
     expect(operations.isBusy(ref(1))).toBe(false)

@@ -15,13 +15,15 @@ export interface PullSource {
   password: string
   /** The longest silence of the transfer, in milliseconds. */
   timeoutMs: number
+  /** Throws when the disk has no room for that many bytes. */
+  ensureSpace: (bytes: number) => Promise<void>
 }
 
 /**
  * A sibling's asset → our staging; the commit that follows judges it like any other. `asset.json` comes first, so that a sibling with
  * another asset is found out before its gigabytes are moved. What a broken transfer brought stays and the next one goes on from there.
  *
- * @throws MillraceError `pull-failed` (retryable) with rsync's last lines; what `readAssetJson` throws.
+ * @throws MillraceError `pull-failed` (retryable) with rsync's last lines; what `readAssetJson` and `ensureSpace` throw.
  */
 export async function pull(layout: Layout, ref: AssetRef, assetSha256: string, source: PullSource, work: Work): Promise<void> {
   const staged = layout.staged(ref)
@@ -31,6 +33,7 @@ export async function pull(layout: Layout, ref: AssetRef, assetSha256: string, s
   // Each byte is moved, then hashed by the commit.
   const bytes = asset.files.reduce((sum, file) => sum + file.bytes, 0)
   work.onTotal(2 * bytes)
+  await source.ensureSpace(bytes)
   let left = bytes
   const moved = (count: number) => {
     // rsync counts asset.json too, and doesn't count what was here before.

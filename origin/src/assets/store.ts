@@ -44,7 +44,8 @@ export class AssetStore {
     const { layout, sibling } = this.#deps
     const { assetSha256, from } = request
     return this.#begin('pull', ref, assetSha256, async (work) => {
-      await pull(layout, ref, assetSha256, { ...sibling, rsyncUrl: from.rsyncUrl }, work)
+      const source = { ...sibling, rsyncUrl: from.rsyncUrl, ensureSpace: (bytes: number) => this.#ensureSpace(bytes) }
+      await pull(layout, ref, assetSha256, source, work)
       // The total stands already: transfer and hashing.
       await this.#commit(ref, assetSha256, { ...work, onTotal: () => undefined })
     })
@@ -111,8 +112,7 @@ export class AssetStore {
       onTrash()
       return operations.done(request, held.bytes)
     }
-    const { freeBytes } = await this.disk()
-    if (freeBytes < this.#deps.minFreeBytes) throw diskFull(freeBytes, this.#deps.minFreeBytes)
+    await this.#ensureSpace(0)
     return operations.start(request, work)
   }
 
@@ -130,6 +130,11 @@ export class AssetStore {
     inventory.add(ref, record)
     await discard(layout, layout.staged(ref))
     onTrash()
+  }
+
+  async #ensureSpace(bytes: number): Promise<void> {
+    const { freeBytes } = await this.disk()
+    if (freeBytes - bytes < this.#deps.minFreeBytes) throw diskFull(freeBytes - bytes, this.#deps.minFreeBytes)
   }
 
   async #withLive(holding: Holding): Promise<HeldAsset> {
@@ -151,7 +156,7 @@ function differs(ref: AssetRef, assetSha256: string): MillraceError {
 }
 
 function diskFull(freeBytes: number, minFreeBytes: number): MillraceError {
-  return new MillraceError(`the disk has ${freeBytes} bytes free, below the limit of ${minFreeBytes}`, {
+  return new MillraceError(`the disk would have ${freeBytes} bytes free, the limit is ${minFreeBytes}`, {
     code: 'insufficient-storage',
     source: 'disk',
     retryable: true,

@@ -107,10 +107,14 @@ async function openRegular(folder: string, name: string): Promise<FileHandle> {
     if (code === 'ELOOP' || code === 'ENXIO') throw notRegular(name)
     throw error
   }
-  const stat = await handle.stat()
-  if (stat.isFile()) return handle
-  await handle.close()
-  throw notRegular(name)
+  let regular = false
+  try {
+    regular = (await handle.stat()).isFile()
+  } finally {
+    if (!regular) await handle.close()
+  }
+  if (!regular) throw notRegular(name)
+  return handle
 }
 
 export function missingFile(name: string): MillraceError {

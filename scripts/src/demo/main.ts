@@ -12,8 +12,6 @@ import { makeSample } from './sample.js'
 const options = parseOptions(process.argv)
 const say = (text: string) => process.stdout.write(`${text}\n`)
 
-process.exit(await main(options))
-
 /** @returns the exit code. Whatever happens, nothing that it started is left behind. */
 async function main(options: DemoOptions): Promise<number> {
   const folder = options.folder ? resolve(options.folder) : await mkdtemp(join(tmpdir(), 'millrace-demo-'))
@@ -94,3 +92,5 @@ function interruption(): Promise<never> {
   promise.catch(() => undefined)
   return promise
 }
+
+process.exit(await main(options))

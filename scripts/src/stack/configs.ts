@@ -53,7 +53,7 @@ export function renderConfigs(layout: Layout): Map<string, { tier: string; confi
         cms: { url: http(layout.cms.port), token: secrets.internal },
         publish: { rsync: { user: transcoder.id, secret: transcoder.secret }, controlToken: secrets.origin },
         sources: { allowPrivate: options.allowPrivate },
-        queue: { stallInterval: options.stallInterval },
+        queue: { stallInterval: options.stallInterval, backoff: options.retryDelay },
       },
     })
   }

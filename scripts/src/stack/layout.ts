@@ -18,6 +18,8 @@ export interface StackOptions {
   edgeCacheSize: string
   /** How long a dead transcoder's job waits for another. */
   stallInterval: string
+  /** Wait before a failed job is tried again; doubles each time. */
+  retryDelay: string
   /** CIDRs outside the public internet that sources may come from. */
   allowPrivate: string[]
 }

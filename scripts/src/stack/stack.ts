@@ -25,6 +25,7 @@ export const DEFAULT_OPTIONS: Omit<StackOptions, 'folder'> = {
   maxSourceBytes: '50GiB',
   edgeCacheSize: '10GiB',
   stallInterval: '5s',
+  retryDelay: '5s',
   allowPrivate: ['127.0.0.0/8', '::1/128'],
 }
 

@@ -29,7 +29,7 @@ const FIRST_POLL_MS = 50
 const LONGEST_POLL_MS = 2000
 const WITHDRAW_TIMEOUT_MS = 3000
 /** Verdicts on bytes that arrived: sending them again, looked into this time, may mend them. */
-const MENDABLE = new Set(['missing-file', 'wrong-size', 'wrong-hash', 'bad-asset-json', 'not-staged'])
+const MENDABLE = new Set(['missing-file', 'wrong-size', 'wrong-hash', 'bad-asset-json'])
 
 export function createOriginClient(config: Config['publish']): OriginClient {
   const callOptions = { token: config.controlToken.reveal(), timeoutMs: config.callTimeout }
@@ -63,7 +63,7 @@ export function createOriginClient(config: Config['publish']): OriginClient {
     })
     if (result.exitCode === 0) return
     throw new MillraceError(`rsync to ${origin.id} failed with exit code ${result.exitCode}`, {
-      ...rsyncFailure(result.exitCode),
+      ...rsyncFailure(result.exitCode, result.stderr),
       source: 'transfer',
       detail: result.stderr,
     })

@@ -53,8 +53,9 @@ test('whatever line comes, progress is a whole number or nothing', () => {
   )
 })
 
-test('a refused login is not tried again, a broken transfer is', () => {
-  expect(rsyncFailure(5)).toEqual({ code: 'rsync-refused', retryable: false })
-  expect(rsyncFailure(12)).toEqual({ code: 'transfer-broken', retryable: true })
-  expect(rsyncFailure(undefined)).toEqual({ code: 'transfer-broken', retryable: true })
+test('a refused login is not tried again; a busy daemon and a broken transfer are', () => {
+  expect(rsyncFailure(5, '@ERROR: auth failed on module staging')).toEqual({ code: 'rsync-refused', retryable: false })
+  expect(rsyncFailure(5, '@ERROR: max connections (32) reached -- try again later')).toEqual({ code: 'origin-busy', retryable: true })
+  expect(rsyncFailure(12, '')).toEqual({ code: 'transfer-broken', retryable: true })
+  expect(rsyncFailure(undefined, '')).toEqual({ code: 'transfer-broken', retryable: true })
 })

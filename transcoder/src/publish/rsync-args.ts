@@ -40,10 +40,13 @@ export function parseRsyncProgress(line: string): number | undefined {
 }
 
 /** What an exit code means (rsync(1), EXIT VALUES). */
-export function rsyncFailure(exitCode: number | undefined): { code: string; retryable: boolean } {
+export function rsyncFailure(exitCode: number | undefined, stderr: string): { code: string; retryable: boolean } {
   switch (exitCode) {
     case 5:
-      return { code: 'rsync-refused', retryable: false }
+      // The daemon said no: to who we are, for good; or for now, as with too many connections.
+      return /auth failed|unknown module|access denied/i.test(stderr)
+        ? { code: 'rsync-refused', retryable: false }
+        : { code: 'origin-busy', retryable: true }
     case 1:
     case 2:
     case 4:

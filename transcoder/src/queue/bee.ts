@@ -62,7 +62,10 @@ export async function startWorkerQueue(options: {
   })
 
   queue.process(1, async (job) => {
-    const delivery = await options.handle({ id: String(job.id), data: job.data })
+    const delivery = await options.handle({ id: String(job.id), data: job.data }).catch((error: unknown): Delivery => {
+      log.error({ err: error, jobId: job.id }, 'a job could not be reported on; it is delivered again')
+      return { again: true, delayMs: options.stallIntervalMs, because: String(error) }
+    })
     if (!delivery.again) return
     const jobOptions = job.options as JobOptions
     jobOptions.retries = 1

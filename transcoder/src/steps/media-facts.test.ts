@@ -58,6 +58,16 @@ test('bitmap subtitles and sounds that can’t be decoded are warnings, not fail
   expect([facts.audio.length, facts.text.length]).toEqual([1, 0])
 })
 
+test('a track of chapters doesn’t make a source longer, and a bare stream’s length is a guess', () => {
+  const chapters = { index: 2, codec_type: 'data', duration: '99' }
+  const facts = readFacts({
+    format: { ...format, duration: '99' },
+    streams: [{ ...video, duration: '10' }, { ...audio, duration: '11' }, chapters],
+  })
+  expect(facts).toMatchObject({ duration: 11, durationIsGuess: false })
+  expect(readFacts({ format: { format_name: 'aac', duration: '99' }, streams: [audio] }).durationIsGuess).toBe(true)
+})
+
 test('without a duration of the container the streams tell it', () => {
   expect(readFacts({ format: { format_name: 'matroska,webm' }, streams: [{ ...video, duration: '7.25' }] }).duration).toBe(7.25)
   expect(readFacts({ format: { format_name: 'matroska,webm', duration: 'N/A' }, streams: [video] }).duration).toBeUndefined()

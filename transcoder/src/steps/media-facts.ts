@@ -6,8 +6,10 @@ import { languageOf } from './language.js'
 /** What is known of a source after probing. */
 export interface MediaFacts {
   format: string
-  /** Seconds; undefined when the container doesn't say. */
+  /** Seconds of the picture or the longest sound; undefined when nothing says it. */
   duration: number | undefined
+  /** The container doesn't say it: ffprobe made it up from the bit rate, and may be far off. */
+  durationIsGuess: boolean
   video: VideoFacts | undefined
   audio: AudioFacts[]
   text: TextFacts[]
@@ -50,6 +52,9 @@ export interface Warning {
 }
 
 const TEXT_CODECS = new Set(['mov_text', 'subrip', 'ass', 'ssa', 'webvtt', 'text'])
+
+/** Bare streams, whose length nobody wrote down. */
+const BARE = new Set(['aac', 'mp3', 'ac3', 'eac3', 'dts', 'amr', 'h264', 'hevc', 'm4v', 'mpegvideo'])
 
 /** ffprobe writes numbers as text, and `N/A` for what it doesn't know. */
 const seconds = z
@@ -115,13 +120,16 @@ export function readFacts(json: unknown): MediaFacts {
     }
   }
   if (!video && audio.length === 0) throw notMedia('the source has neither a picture nor a sound that can be decoded')
-  const longest = streams.reduce<number | undefined>(
+  // Not of the whole file: a track of chapters or subtitles may be longer than all that is shown and heard.
+  const played = streams.filter((stream) => stream === video || audio.some(({ index }) => index === stream.index))
+  const longest = played.reduce<number | undefined>(
     (most, { duration }) => (duration && duration > (most ?? 0) ? duration : most),
     undefined,
   )
   return {
     format: format.format_name,
-    duration: format.duration ?? longest,
+    duration: longest ?? format.duration,
+    durationIsGuess: BARE.has(format.format_name),
     video: video && videoFacts(video),
     audio,
     text,

@@ -34,7 +34,16 @@ const streamSchema = z.object({
 })
 type Stream = z.output<typeof streamSchema>
 
-/** Less of the promised duration than this is a truncated source; a little less is a damaged one. */
+/** What the source and the job say about the length. */
+export interface Promised {
+  /** Seconds, where the container says it. */
+  duration: number | undefined
+  maxSeconds: number
+  /** There were errors while decoding. */
+  damaged: boolean
+}
+
+/** Less of the promised duration than this, with errors, is a truncated source; a little less, or without any error, a damaged one. */
 const TRUNCATED_BELOW = 0.9
 const DAMAGED_BY_SECONDS = 1
 
@@ -47,7 +56,7 @@ export async function verify(
   tool: ProbeTool,
   plan: EncodePlan,
   folder: string,
-  promised: { duration: number | undefined; maxSeconds: number },
+  promised: Promised,
   signal: AbortSignal,
 ): Promise<Verified> {
   const look = (file: string) => inspect(tool, folder, file, plan.segmentDuration, signal)
@@ -77,12 +86,12 @@ export async function verify(
 }
 
 /** @throws MillraceError where what came out is far from what the source promised. @returns a warning where it isn't quite. */
-export function judgeDuration(duration: number, promised: { duration: number | undefined; maxSeconds: number }): Warning[] {
+export function judgeDuration(duration: number, promised: Promised): Warning[] {
   if (duration > promised.maxSeconds) throw tooLong(promised.maxSeconds)
   const missing = (promised.duration ?? 0) - duration
   if (promised.duration === undefined || missing <= DAMAGED_BY_SECONDS) return []
   const sentence = `${duration.toFixed(1)} s of ${promised.duration.toFixed(1)} s could be decoded`
-  if (duration < promised.duration * TRUNCATED_BELOW)
+  if (promised.damaged && duration < promised.duration * TRUNCATED_BELOW)
     throw new MillraceError(`the source is cut off: ${sentence}`, { code: 'source-truncated', source: 'source-media', retryable: false })
   return [{ code: 'source-damaged', detail: sentence }]
 }

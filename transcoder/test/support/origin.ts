@@ -71,7 +71,11 @@ async function startDaemon(root: string) {
   const config = [
     ...['use chroot = no', 'munge symlinks = yes', ...asUser, `pid file = ${join(root, 'pid')}`],
     ...['[staging]', `path = ${join(root, 'staging')}`, 'read only = no', 'write only = yes', 'list = no'],
-    ...[`auth users = ${RSYNC_USER}`, `secrets file = ${secrets}`, 'refuse options = * !times !mkpath !partial !partial-dir !timeout !bwlimit !ignore-times !info'],
+    ...[
+      `auth users = ${RSYNC_USER}`,
+      `secrets file = ${secrets}`,
+      'refuse options = * !times !mkpath !partial !partial-dir !timeout !bwlimit !ignore-times !info',
+    ],
   ]
   await writeFile(join(root, 'rsyncd.conf'), `${config.join('\n')}\n`)
   const child = bound(
