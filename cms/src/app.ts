@@ -1,16 +1,14 @@
 import type { ListenAddress } from '@millrace/common/config/units'
-import { MillraceError } from '@millrace/common/errors'
 import type { Running, StopPhase } from '@millrace/common/lifecycle'
 import type { Logger } from '@millrace/common/log'
 import { startAdminServer } from '@millrace/common/metrics/admin-server'
-import { Redis } from 'ioredis'
 import { sql } from 'kysely'
 import { Agent } from 'undici'
 import { type CmsConfig, wantedReplicas } from './config.js'
 import { countMissingReplicas } from './db/asset-store.js'
 import { openDatabase } from './db/open.js'
 import { countSweeps } from './db/sweep-store.js'
-import { countByState, findOpenRun, findVideo, openRuns, updateRun } from './db/video-store.js'
+import { countByState, findVideo } from './db/video-store.js'
 import { applyEvent } from './events/apply.js'
 import { EventConsumer } from './events/consume.js'
 import { EventFeed } from './events/feed.js'
@@ -21,22 +19,21 @@ import { sourceRoutes } from './http/routes/sources.js'
 import { videoRoutes } from './http/routes/videos.js'
 import { webRoutes } from './http/routes/web.js'
 import { createServer } from './http/server.js'
-import { Loop } from './loop.js'
-import { createMetrics, type LOOPS } from './metrics.js'
+import { createMetrics } from './metrics.js'
 import { nodeList, watchFleet } from './nodes/fleet.js'
 import { OriginClient } from './nodes/origin-client.js'
 import { Replicator } from './placement/reconcile.js'
 import { AssetDescriber } from './playback/describe.js'
 import { PlaybackService } from './playback/player.js'
-import { sweepOrigins } from './purge/sweep.js'
 import { openQueue } from './queue/bee-queue.js'
-import { readHeartbeats, reconcileQueue } from './queue/reconcile.js'
+import { readHeartbeats } from './queue/reconcile.js'
+import { createReconcilers } from './reconcilers.js'
+import { connectRedis, quiet } from './redis.js'
 import { Sources } from './upload/sources.js'
 import { createReader } from './videos/reader.js'
 import { VideoService } from './videos/service.js'
 
-const TIDY_EVERY_MS = 3_600_000
-const REDIS_START_MS = 15_000
+const DRAIN_MS = 3000
 
 export interface CmsApp extends Running {
   /** Base URL of the public listener. */
@@ -123,52 +120,7 @@ async function build(
     pulls: () => replicator.pulls,
   })
 
-  const loop = (name: (typeof LOOPS)[number], run: () => Promise<void>, everyMs = config.jobs.reconcileEvery) =>
-    new Loop({
-      run,
-      everyMs,
-      onError: (error) => {
-        metrics.loopFailures.inc({ loop: name })
-        log.error({ err: error, loop: name }, 'round failed; the next one tries again')
-      },
-    })
-  const loops = {
-    queue: loop('queue', () =>
-      reconcileQueue({
-        redis,
-        queue,
-        openRuns: () => openRuns(db),
-        isOpen: async (run) => (await findOpenRun(db, run.video_id, run.run)) !== undefined,
-        enqueue: (run) => videos.enqueue(run),
-        requeued: (run) => updateRun(db, run.video_id, run.run, { requeues: run.requeues + 1 }),
-        endRun: async (run, how) => {
-          await videos.endRun(run.video_id, run.run, how)
-        },
-        log,
-      }),
-    ),
-    replicas: loop('replicas', () => replicator.round()),
-    sweeps: loop('sweeps', () =>
-      sweepOrigins({
-        db,
-        origins,
-        client,
-        isHealthy,
-        supersededGraceMs: config.playback.supersededGrace,
-        onRemoved: (revisions) => metrics.revisionsRemoved.inc(revisions),
-        now,
-        log,
-      }),
-    ),
-    sources: loop(
-      'sources',
-      async () => {
-        const removed = await sources.tidy(async (id) => (await findVideo(db, id)) !== undefined, Date.now())
-        if (removed.length > 0) log.info({ files: removed.length }, 'leftovers of uploads removed')
-      },
-      TIDY_EVERY_MS,
-    ),
-  }
+  const loops = createReconcilers({ config, db, redis, queue, client, isHealthy, videos, replicator, sources, metrics, now, log })
 
   const consumer = new EventConsumer({
     redis: quiet(redis.duplicate({ maxRetriesPerRequest: null, commandTimeout: undefined }), log),
@@ -198,10 +150,19 @@ async function build(
   })
   const server = await createServer({
     log,
-    mediaOrigins: [...new Set(config.edges.map((edge) => new URL(edge.url).origin))],
+    mediaOrigins: [
+      ...new Set(
+        [...config.edges.map((edge) => edge.url), ...(config.publicUrl ? [config.publicUrl] : [])].map((url) => new URL(url).origin),
+      ),
+    ],
     onResponse: ({ method, route, status, seconds }) => metrics.requests.observe({ method, route, status }, seconds),
   })
-  stopLater('http', () => server.close())
+  stopLater('http', async () => {
+    // Answers under way are finished; who takes longer, such as an upload, is cut off.
+    const cut = setTimeout(() => server.server.closeAllConnections(), DRAIN_MS)
+    await server.close()
+    clearTimeout(cut)
+  })
   stopLater('event feed', () => feed.stop())
   const { token } = config.api
   await server.register(
@@ -231,9 +192,9 @@ async function build(
   stopLater('progress', () => subscriber.disconnect())
   consumer.start()
   stopLater('events', () => consumer.stop())
-  for (const each of Object.values(loops)) each.poke()
+  for (const loop of Object.values(loops)) loop.poke()
   stopLater('reconcilers', async () => {
-    await Promise.all([replicator.stop(), ...Object.values(loops).map((each) => each.stop())])
+    await Promise.all([replicator.stop(), ...Object.values(loops).map((loop) => loop.stop())])
   })
 
   const admin = await startAdminServer({
@@ -253,27 +214,4 @@ async function build(
   const url = `http://${host.includes(':') ? `[${host}]` : host}:${port}`
   publicUrl ||= url
   return { phases, url, address: { host, port }, adminAddress: admin.address }
-}
-
-async function connectRedis(url: string, log: Logger): Promise<Redis> {
-  const redis = quiet(
-    new Redis(url, { maxRetriesPerRequest: 2, commandTimeout: 5000, retryStrategy: (times) => Math.min(times * 100, 1000) }),
-    log,
-  )
-  const end = Date.now() + REDIS_START_MS
-  for (;;) {
-    try {
-      await redis.ping()
-      return redis
-    } catch (error) {
-      if (Date.now() < end) continue
-      redis.disconnect()
-      throw new MillraceError('redis does not answer', { code: 'redis-unavailable', source: 'internal', retryable: true, cause: error })
-    }
-  }
-}
-
-/** Broken connections are repaired by the client; without a listener it prints each failure. */
-function quiet(redis: Redis, log: Logger): Redis {
-  return redis.on('error', (error) => log.warn({ err: error }, 'redis connection'))
 }

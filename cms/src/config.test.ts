@@ -23,6 +23,7 @@ const refused = (change: object) => () => parseConfig(configSchema, { ...raw, ..
 describe('the configuration', () => {
   it('refuses what cannot work, naming the key', () => {
     expect(refused({ listen: '0.0.0.0:80' })).toThrow(/api\.token/)
+    expect(refused({ listen: '[::]:80', api: { token: secret } })).toThrow(/publicUrl/)
     expect(refused({ database: {} })).toThrow(/database: needs url \(PostgreSQL\) or path/)
     expect(refused({ routes: { sign: 'k1' } })).toThrow(/routes\.sign/)
     expect(refused({ placement: { replicas: 3 } })).toThrow(/placement\.replicas/)
@@ -32,7 +33,7 @@ describe('the configuration', () => {
     expect(refused({ surprise: 1 })).toThrow(/surprise/)
   })
 
-  it('has a default for all that may be left out, and describes every key', () => {
+  it('has a default for all that may be left out, and hides its secrets', () => {
     const config = parseConfig(configSchema, raw)
     expect(config).toMatchObject({
       id: 'cms-1',
@@ -43,8 +44,10 @@ describe('the configuration', () => {
     expect(JSON.stringify(config)).not.toContain(secret)
   })
 
-  it('listens anywhere with a token', () => {
-    expect(parseConfig(configSchema, { ...raw, listen: '0.0.0.0:80', api: { token: secret } }).listen.host).toBe('0.0.0.0')
+  it('listens anywhere with a token and a public URL', () => {
+    expect(
+      parseConfig(configSchema, { ...raw, listen: '0.0.0.0:80', publicUrl: 'https://cms.test/', api: { token: secret } }),
+    ).toMatchObject({ publicUrl: 'https://cms.test' })
   })
 })
 

@@ -116,6 +116,9 @@ export const configSchema = z
     if (!config.api.token && !LOOPBACK.includes(config.listen.host)) {
       problem(['api', 'token'], `is needed when listen is not loopback (${config.listen.host}): anyone could change videos`)
     }
+    if (!config.publicUrl && ['0.0.0.0', '::'].includes(config.listen.host)) {
+      problem(['publicUrl'], 'is needed when listen is every address: players must be told one')
+    }
     const { sign, keys } = config.routes
     if (sign !== undefined && !keys[sign]) problem(['routes', 'sign'], `names the key ${sign}, which is not in routes.keys`)
     const wanted = config.placement.replicas === 'all' ? config.origins.length : config.placement.replicas

@@ -22,7 +22,7 @@ beforeAll(async () => {
   fleet = await new TestFleet().start()
   app = await fleet.startCms({ routes: { keys: { k1: KEY }, sign: 'k1' }, events: { maxListeners: 2 } })
   api = apiOf(app.url)
-})
+}, 180_000)
 afterAll(() => fleet.stop())
 
 const sourcesFolder = () => join(fleet.folder, 'sources')

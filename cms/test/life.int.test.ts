@@ -13,7 +13,7 @@ let api: ReturnType<typeof apiOf>
 beforeAll(async () => {
   fleet = await new TestFleet().start()
   await restartCms()
-})
+}, 180_000)
 afterAll(() => fleet.stop())
 
 async function restartCms(change?: Record<string, unknown>): Promise<void> {
@@ -89,6 +89,7 @@ describe('a job', () => {
     const at = new Date().toISOString()
     const job = { jobId: `${id}-1`, videoId: id, rev: 'r1', stage: 'encode' }
     await fleet.redis.set(heartbeatKey('t1'), JSON.stringify({ version: 1, transcoderId: 't1', host: 'h', startedAt: at, at, job }))
+    await fleet.redis.set(heartbeatKey('t2'), 'nonsense')
     await fleet.finishJob(`${id}-1`)
     const other = await api.create()
     await fleet.finishJob(`${other.id}-1`)

@@ -1,11 +1,15 @@
-import { mkdir, readdir, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { bound } from '@millrace/common/process'
 import { until } from '@millrace/common/testing/until'
-import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { apiOf, event, TestFleet } from './fleet.js'
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from 'vitest'
+import { openDatabase } from '../src/db/open.js'
+import { apiOf, event, log, TestFleet } from './fleet.js'
 
+/** On a busy machine. */
+const START_MS = 120_000
 const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url))
 
 interface Service {
@@ -13,10 +17,21 @@ interface Service {
   kill: (signal: NodeJS.Signals) => Promise<{ exitCode: number | undefined }>
 }
 
+vi.setConfig({ testTimeout: START_MS + 60_000 })
+
 let fleet: TestFleet
 const running: Service[] = []
+let template: string
+
+// Making a database takes seconds of work: it is done once, and copied.
+beforeAll(async () => {
+  template = await mkdtemp(join(tmpdir(), 'millrace-cms-template-'))
+  await (await openDatabase({ path: template }, log, () => undefined)).close()
+}, START_MS)
+afterAll(() => rm(template, { recursive: true, force: true }))
 beforeEach(async () => {
   fleet = await new TestFleet().start()
+  await cp(template, join(fleet.folder, 'db'), { recursive: true })
 })
 afterEach(async () => {
   for (const service of running.splice(0)) await service.kill('SIGKILL')
@@ -32,7 +47,7 @@ async function start(change: Record<string, unknown> = {}): Promise<Service> {
   let last = ''
   child.stdout.on('data', (data: Buffer) => {
     last += data.toString()
-    for (const line of last.split('\n')) if (line.includes('"msg":"ready"')) url = JSON.parse(line).url
+    for (const line of last.split('\n').slice(0, -1)) if (line.includes('"msg":"ready"')) url = JSON.parse(line).url
   })
   const service: Service = {
     url: '',
@@ -43,7 +58,7 @@ async function start(change: Record<string, unknown> = {}): Promise<Service> {
     },
   }
   running.push(service)
-  const outcome = await Promise.race([until('the service to be ready', () => url), child.then(({ exitCode }) => ({ exitCode }))])
+  const outcome = await Promise.race([until('the service to be ready', () => url, START_MS), child.then(({ exitCode }) => ({ exitCode }))])
   if (typeof outcome !== 'string') throw new Error(`exit ${outcome.exitCode}: ${last}`)
   service.url = outcome
   return service
@@ -78,6 +93,7 @@ describe('the service as a process', () => {
   })
 
   it('starts over when it was killed while it made its database', async () => {
+    await rm(join(fleet.folder, 'db'), { recursive: true })
     await mkdir(join(fleet.folder, 'db', 'data.creating', 'base'), { recursive: true })
     const { url } = await start()
     expect((await apiOf(url).create()).state).toBe('queued')

@@ -70,7 +70,11 @@ export async function watch(browser: Browser, url: string): Promise<Watched> {
       page.evaluate((to) => {
         document.querySelector('video')!.currentTime = to
       }, seconds),
-    problem: () => page.locator('#watch-problem').textContent().then((text) => text ?? ''),
+    problem: () =>
+      page
+        .locator('#watch-problem')
+        .textContent()
+        .then((text) => text ?? ''),
     playsPast: async (seconds, timeoutMs = 30_000) => {
       await page.waitForFunction((past) => document.querySelector('video')!.currentTime >= past, seconds, {
         timeout: timeoutMs,

@@ -22,9 +22,12 @@ export interface Fixture {
 export async function startFixture(options: Partial<StackOptions> = {}): Promise<Fixture> {
   const folder = await mkdtemp(join(tmpdir(), 'millrace-e2e-'))
   const clips = await mkdtemp(join(tmpdir(), 'millrace-clips-'))
-  const stack = await startStack({ folder, x264Preset: 'ultrafast', stallInterval: '2s', retryDelay: '100ms', ...options }, (service, exit) => {
-    console.error(`${service.name} ended by itself: ${JSON.stringify(exit)}; log ${service.logFile}`)
-  })
+  const stack = await startStack(
+    { folder, x264Preset: 'ultrafast', stallInterval: '2s', retryDelay: '100ms', ...options },
+    (service, exit) => {
+      console.error(`${service.name} ended by itself: ${JSON.stringify(exit)}; log ${service.logFile}`)
+    },
+  )
   return {
     stack,
     api: new CmsApi(stack.cmsUrl),

@@ -26,7 +26,7 @@ export async function answerPass(
   // Whether an If-Range holds is only known with the answer: without the range the whole is right in either case.
   const range = method === 'GET' && exchange.headers.ifRange === undefined ? exchange.headers.range : undefined
   const wanted = range === undefined ? [200] : [200, 206, 416]
-  const fetched = await origins.fetch(order, { method, path, range, wanted, signal: abort.signal })
+  const fetched = await origins.fetch(order, { purpose: 'pass', method, path, range, wanted, signal: abort.signal })
   if (!fetched.ok) return exchange.aborted ? { kind: 'left' } : { kind: 'exhausted', attempts: fetched.attempts }
   const { answer } = fetched
   const extra = extraOf(answer.origin)
@@ -38,12 +38,12 @@ export async function answerPass(
     answer.discard()
     exchange.answerHead(passHead(answer.status, answer, extra), answer.length)
   } else {
-    await stream(exchange, answer, extra, (origin) => origins.bodyBroke(origin))
+    await stream(exchange, answer, extra)
   }
   return { kind: 'answered', origin: answer.origin }
 }
 
-async function stream(exchange: Exchange, answer: OriginAnswer, extra: HeaderList, bodyBroke: (origin: string) => void): Promise<void> {
+async function stream(exchange: Exchange, answer: OriginAnswer, extra: HeaderList): Promise<void> {
   const head = passHead(answer.status, answer, extra)
   const { length } = answer
   let sent = 0
@@ -56,8 +56,7 @@ async function stream(exchange: Exchange, answer: OriginAnswer, extra: HeaderLis
       else return exchange.cut()
     }
   } catch {
-    // A stream's failure can only be shown by a closed connection.
-    if (!exchange.aborted) bodyBroke(answer.origin)
+    // A stream's failure can only be shown by a closed connection; the origins have counted it.
     exchange.cut()
     return
   }

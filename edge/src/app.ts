@@ -15,7 +15,7 @@ import { requestHandler } from './handle-request.js'
 import { BufferPool } from './http/buffer-pool.js'
 import { type HttpServer, listen } from './http/uws.js'
 import { LocalKeeper } from './keeper/keeper.js'
-import { countAttempt, countFill, countRequest, edgeMetrics, observeCache, requestsByPhase } from './metrics.js'
+import { type CacheOperation, countAttempt, countFill, countRequest, edgeMetrics, observeCache, requestsByPhase } from './metrics.js'
 import { Origin } from './origin/fetch.js'
 import { OriginHealth } from './origin/health.js'
 import { Origins } from './origin/origins.js'
@@ -93,7 +93,7 @@ export async function startEdge(config: Config, dependencies: EdgeDependencies):
       },
     },
   )
-  const onFault = (operation: string, error: unknown) => {
+  const onFault = (operation: CacheOperation, error: unknown) => {
     metrics.cacheFaults.inc({ operation })
     log.error({ err: error, operation }, 'cache disk')
   }
@@ -112,8 +112,7 @@ export async function startEdge(config: Config, dependencies: EdgeDependencies):
     const keeper = new LocalKeeper(
       store,
       {
-        fetch: (order, path) => origins.fetch(order, { method: 'GET', path, wanted: [200], signal: stopFills.signal }),
-        bodyBroke: (origin) => origins.bodyBroke(origin),
+        fetch: (order, path) => origins.fetch(order, { purpose: 'fill', method: 'GET', path, wanted: [200], signal: stopFills.signal }),
         maxObject: config.cache.maxObject,
         now,
         onFault,
@@ -140,6 +139,7 @@ export async function startEdge(config: Config, dependencies: EdgeDependencies):
         pool: new BufferPool(BUFFER_BYTES, MAX_IDLE_BUFFERS),
         corsOrigin: config.cors.origin,
         now,
+        onFault,
         onAnswered: (exchange, decision, failure) => {
           countRequest(metrics, { ...decision, bytes: exchange.bytesSent, headMs: exchange.headAfterMs })
           if (exchange.broken) metrics.brokenTransfers.inc()

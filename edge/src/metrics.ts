@@ -5,6 +5,10 @@ import { FILL_OUTCOMES, type FillOutcome } from './keeper/fill.js'
 import { ATTEMPT_OUTCOMES, type Attempt } from './origin/fallback.js'
 import { REQUEST_CLASSES, type RequestClass } from './phase.js'
 
+/** What was done with the cache disk when it failed. */
+export const CACHE_OPERATIONS = ['open', 'read', 'create', 'write', 'commit', 'delete'] as const
+export type CacheOperation = (typeof CACHE_OPERATIONS)[number]
+
 const SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10]
 
 /** Every metric of the edge. Labels are closed sets: phases, classes, outcomes, configured origins; never a URL. */
@@ -68,6 +72,7 @@ export function edgeMetrics(registry: Registry, origins: readonly string[]) {
   }
   // A counter that is there from the start has no first increase that a rate would miss.
   for (const phase of CACHE_PHASES) for (const name of REQUEST_CLASSES) metrics.requests.inc({ phase, class: name }, 0)
+  for (const operation of CACHE_OPERATIONS) metrics.cacheFaults.inc({ operation }, 0)
   for (const outcome of FILL_OUTCOMES) metrics.fills.inc({ outcome }, 0)
   for (const origin of origins) {
     metrics.originUp.set({ origin }, 1)

@@ -55,6 +55,7 @@ describe('the rsync daemon refuses', () => {
     '--inplace',
     '--append',
     '--append-verify',
+    '--partial-dir=.partial',
     '--delete',
     '--delete-after',
     '--links',
@@ -74,13 +75,12 @@ describe('the rsync daemon refuses', () => {
     expect(await readdir(prepared.folder)).toContain('asset.json')
   })
 
-  it('to leave its folder by "..", by an absolute path, or by a partial folder elsewhere', async () => {
+  it('to leave its folder by ".." or by an absolute path', async () => {
     const outside = (await readdir(folder.path)).sort()
     const root = (await readdir(origin.layout.root)).sort()
     for (const path of ['staging/../escape/', 'staging/../../escape/', 'staging//../../../escape/']) {
       await rsync(['-rt', '--mkpath', `${prepared.folder}/`, module(path)], TRANSCODER.secret)
     }
-    await rsync(['-rt', '--partial-dir=/../../escape', `${prepared.folder}/`, stagingUrl(origin, prepared.ref)], TRANSCODER.secret)
     expect((await readdir(folder.path)).sort()).toEqual(outside)
     expect((await readdir(origin.layout.root)).sort()).toEqual(root)
   })
@@ -107,7 +107,7 @@ describe('the rsync daemon', () => {
     const staged = origin.layout.staged(ref)
     const source = join(prepared.folder, 'video-360p.mp4')
     await writeFile(source, Buffer.alloc(3_000_000, 1))
-    const args = ['-rt', '--mkpath', '--partial-dir=.partial', '--timeout=20', '--info=progress2']
+    const args = ['-rt', '--mkpath', '--partial', '--timeout=20', '--info=progress2']
     const to = stagingUrl(origin, ref)
     const broken = execa('rsync', [...args, '--bwlimit=1000', `${prepared.folder}/`, to], {
       env: { RSYNC_PASSWORD: TRANSCODER.secret },
@@ -119,7 +119,7 @@ describe('the rsync daemon', () => {
     })
     broken.kill('SIGTERM')
     await broken
-    const partial = await until('the partial file', async () => (await stat(join(staged, '.partial/video-360p.mp4'))).size)
+    const partial = await until('the partial file', async () => (await stat(join(staged, 'video-360p.mp4'))).size)
     const { exitCode, stdout } = await rsync([...args, '--stats', `${prepared.folder}/`, to], TRANSCODER.secret)
     expect(exitCode).toBe(0)
     expect(Number(/Matched data: ([\d,]+)/.exec(stdout)![1]!.replaceAll(',', ''))).toBeGreaterThan(partial / 2)

@@ -79,15 +79,7 @@ export function stagingUrl(origin: TestOrigin, ref: AssetRef): string {
 }
 
 export async function upload(origin: TestOrigin, prepared: PreparedAsset, options: string[] = []): Promise<void> {
-  const args = [
-    '-rt',
-    '--mkpath',
-    '--partial-dir=.partial',
-    '--timeout=20',
-    ...options,
-    `${prepared.folder}/`,
-    stagingUrl(origin, prepared.ref),
-  ]
+  const args = ['-rt', '--mkpath', '--partial', '--timeout=20', ...options, `${prepared.folder}/`, stagingUrl(origin, prepared.ref)]
   const { exitCode, stderr } = await rsync(args, TRANSCODER.secret)
   if (exitCode !== 0) throw new Error(`rsync ended with ${exitCode}: ${stderr}`)
 }

@@ -65,7 +65,7 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
       openSource: (source) => sourceOpener(source, config, guarded, cms),
       sourceAttempts: config.sources.attempts,
       probeTool: { probePath: config.ffmpeg.probePath, timeoutMs: config.ffmpeg.probeTimeout },
-      encodeTool: { path: config.ffmpeg.path, nice: config.ffmpeg.nice, stallTimeoutMs: config.ffmpeg.stallTimeout },
+      encodeTool: { log, path: config.ffmpeg.path, nice: config.ffmpeg.nice, stallTimeoutMs: config.ffmpeg.stallTimeout },
       threads: config.ffmpeg.threads,
       publisher: createPublisher(createOriginClient(config.publish), metrics, log),
       log,

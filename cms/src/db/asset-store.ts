@@ -2,6 +2,7 @@ import { type Asset, sequencesOf } from '@millrace/common/contracts/asset'
 import type { Replica } from '@millrace/common/contracts/cms-api'
 import type { ErrorBody } from '@millrace/common/errors'
 import { renditionsOf } from '../videos/view.js'
+import { json } from './json.js'
 import type { AssetRow, AttemptRow, AttemptState, ReplicaRow } from './schema.js'
 import type { Db } from './video-store.js'
 
@@ -13,10 +14,10 @@ export async function insertAsset(db: Db, asset: Asset, now: Date): Promise<void
       video_id: asset.videoId,
       rev: asset.rev,
       attempt: asset.attempt,
-      asset: JSON.stringify(asset),
+      asset: json(asset),
       duration: asset.duration,
-      renditions: JSON.stringify(renditionsOf(asset)),
-      warnings: JSON.stringify([...asset.warnings, ...(sequencesOf(asset).length === 0 ? [NOTHING_PLAYS] : [])]),
+      renditions: json(renditionsOf(asset)),
+      warnings: json([...asset.warnings, ...(sequencesOf(asset).length === 0 ? [NOTHING_PLAYS] : [])]),
       published_at: now,
     })
     .onConflict((conflict) => conflict.columns(['video_id', 'rev']).doNothing())
@@ -75,7 +76,7 @@ export interface ReplicaChange {
 export async function saveReplica(db: Db, videoId: string, rev: string, change: ReplicaChange, now: Date): Promise<void> {
   const row = {
     state: change.state,
-    error: change.error ? JSON.stringify(change.error) : null,
+    error: change.error ? json(change.error) : null,
     tries: change.tries ?? 0,
     retry_at: change.retryAt ?? now,
   }
@@ -94,12 +95,15 @@ export async function listReplicas(db: Db, videoId: string, rev: string): Promis
   return db.selectFrom('replicas').selectAll().where('video_id', '=', videoId).where('rev', '=', rev).orderBy('origin_id').execute()
 }
 
-/** Playable revisions held by fewer of the known origins than wanted, and those that are called degraded without need. */
-export async function videosToReplicate(
-  db: Db,
-  origins: string[],
-  wanted: number,
-): Promise<{ id: string; rev: string; state: 'ready' | 'degraded' }[]> {
+/** A playable video that may lack replicas. */
+export interface ShortVideo {
+  id: string
+  rev: string
+  state: 'ready' | 'degraded'
+}
+
+/** Playable revisions held by fewer of the known origins than wanted, and those that are called degraded without need; by id, a page. */
+export async function videosToReplicate(db: Db, origins: string[], wanted: number, after = ''): Promise<ShortVideo[]> {
   const rows = await db
     .selectFrom('videos')
     .leftJoin('replicas', (join) =>
@@ -112,12 +116,13 @@ export async function videosToReplicate(
     .select(['videos.id', 'videos.rev', 'videos.state'])
     .where('videos.state', 'in', ['ready', 'degraded'])
     .where('videos.rev', 'is not', null)
+    .where('videos.id', '>', after)
     .groupBy(['videos.id', 'videos.rev', 'videos.state'])
     .having((eb) => eb.or([eb('videos.state', '=', 'degraded'), eb(eb.fn.count('replicas.origin_id'), '<', wanted)]))
     .orderBy('videos.id')
-    .limit(1000)
+    .limit(500)
     .execute()
-  return rows as { id: string; rev: string; state: 'ready' | 'degraded' }[]
+  return rows as ShortVideo[]
 }
 
 /** Replicas that playable videos lack, for the metrics. */
@@ -150,7 +155,7 @@ export async function saveAttempt(
   },
 ): Promise<void> {
   const { at, state, stage = null, error, ...key } = attempt
-  const outcome = { state, stage, error: error ? JSON.stringify(error) : null, ended_at: state === 'running' ? null : at }
+  const outcome = { state, stage, error: error ? json(error) : null, ended_at: state === 'running' ? null : at }
   await db
     .insertInto('attempts')
     .values({ ...key, ...outcome, taken_at: at })

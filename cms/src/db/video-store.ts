@@ -3,6 +3,7 @@ import type { Preset } from '@millrace/common/contracts/transcode-job'
 import type { ErrorBody } from '@millrace/common/errors'
 import type { Kysely, Transaction } from 'kysely'
 import type { VideoRecord } from '../videos/view.js'
+import { json } from './json.js'
 import type { Database, RunRow, Source, VideoRow } from './schema.js'
 
 export type Db = Kysely<Database> | Transaction<Database>
@@ -23,7 +24,7 @@ export async function insertVideo(db: Kysely<Database>, { id, title, source, pre
   await db.transaction().execute(async (tx) => {
     await tx
       .insertInto('videos')
-      .values({ id, title, state: 'queued', source: JSON.stringify(source), run: 1, max_attempt: 0, created_at: now, updated_at: now })
+      .values({ id, title, state: 'queued', source: json(source), run: 1, max_attempt: 0, created_at: now, updated_at: now })
       .execute()
     await insertRun(tx, id, 1, preset, now)
   })
@@ -32,7 +33,7 @@ export async function insertVideo(db: Kysely<Database>, { id, title, source, pre
 export async function insertRun(db: Db, videoId: string, run: number, preset: Preset, now: Date): Promise<void> {
   await db
     .insertInto('runs')
-    .values({ video_id: videoId, run, preset: JSON.stringify(preset), attempt: 0, requeues: 0, queued_at: now, timings: '{}' })
+    .values({ video_id: videoId, run, preset: json(preset), attempt: 0, requeues: 0, queued_at: now, timings: '{}' })
     .execute()
 }
 
@@ -60,8 +61,8 @@ export async function updateVideo(db: Db, id: string, change: VideoChange, now: 
     .updateTable('videos')
     .set({
       ...plain,
-      ...(error !== undefined && { error: error && JSON.stringify(error) }),
-      ...(source && { source: JSON.stringify(source) }),
+      ...(error !== undefined && { error: error && json(error) }),
+      ...(source && { source: json(source) }),
       updated_at: now,
     })
     .where('id', '=', id)
@@ -80,7 +81,7 @@ export async function updateRun(db: Db, videoId: string, run: number, change: Ru
   const { timings, ...plain } = change
   await db
     .updateTable('runs')
-    .set({ ...plain, ...(timings && { timings: JSON.stringify(timings) }) })
+    .set({ ...plain, ...(timings && { timings: json(timings) }) })
     .where('video_id', '=', videoId)
     .where('run', '=', run)
     .execute()

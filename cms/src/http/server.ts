@@ -30,7 +30,7 @@ export async function createServer({ log, mediaOrigins, onResponse }: ServerOpti
     bodyLimit: MAX_JSON_BYTES,
     connectionTimeout: SILENCE_MS,
     routerOptions: { maxParamLength: 64 },
-    forceCloseConnections: true,
+    forceCloseConnections: 'idle',
     exposeHeadRoutes: true,
     frameworkErrors: (error, request, reply) => {
       sendError(error, request, reply)

@@ -2,7 +2,7 @@ import { toErrorBody } from '@millrace/common/errors'
 import type { Logger } from '@millrace/common/log'
 import type { Kysely } from 'kysely'
 import type { OriginConfig } from '../config.js'
-import { dropReplica, findAsset, listReplicas, saveReplica, videosToReplicate } from '../db/asset-store.js'
+import { dropReplica, findAsset, listReplicas, type ShortVideo, saveReplica, videosToReplicate } from '../db/asset-store.js'
 import type { AssetRow, Database } from '../db/schema.js'
 import { lockVideo, updateVideo } from '../db/video-store.js'
 import type { OriginClient } from '../nodes/origin-client.js'
@@ -43,9 +43,12 @@ export class Replicator {
   async round(): Promise<void> {
     const { db, origins, wantedReplicas } = this.#options
     const ids = origins.map((origin) => origin.id)
-    for (const video of await videosToReplicate(db, ids, wantedReplicas)) {
-      if (this.#stopping.signal.aborted) return
-      await this.#look(video.id, video.rev)
+    for (let page = await videosToReplicate(db, ids, wantedReplicas); page.length > 0; ) {
+      for (const video of page) {
+        if (this.#stopping.signal.aborted) return
+        await this.#look(video)
+      }
+      page = await videosToReplicate(db, ids, wantedReplicas, page.at(-1)?.id)
     }
   }
 
@@ -55,7 +58,7 @@ export class Replicator {
     await Promise.all(this.#pulls.values())
   }
 
-  async #look(videoId: string, rev: string): Promise<void> {
+  async #look({ id: videoId, rev, state }: ShortVideo): Promise<void> {
     const { db, origins, wantedReplicas, isHealthy, now } = this.#options
     const ranked = rank(videoId, origins)
     const replicas = await listReplicas(db, videoId, rev)
@@ -70,7 +73,7 @@ export class Replicator {
       if (!replicas.some((replica) => replica.origin_id === id))
         await saveReplica(db, videoId, rev, { originId: id, state: 'wanted' }, now())
     }
-    await this.#settle(videoId, rev, plan.full)
+    if (state !== (plan.full ? 'ready' : 'degraded')) await this.#settle(videoId, rev, plan.full)
     const holders = ranked.filter((origin) => replicas.some((replica) => replica.origin_id === origin.id && replica.state === 'held'))
     const holder = holders.find((origin) => isHealthy(origin.id))
     if (!holder) return

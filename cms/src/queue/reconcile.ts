@@ -38,7 +38,8 @@ export interface ReconcilerOptions {
   redis: Redis
   queue: JobQueue
   openRuns: () => Promise<OpenRun[]>
-  isOpen: (run: OpenRun) => Promise<boolean>
+  /** The run as it is by now; undefined when it has ended. */
+  reread: (run: OpenRun) => Promise<OpenRun | undefined>
   enqueue: (run: OpenRun) => Promise<void>
   /** The job's mark of being finished is gone; the run counts one more requeue. */
   requeued: (run: OpenRun) => Promise<void>
@@ -59,19 +60,20 @@ export async function reconcileQueue(options: ReconcilerOptions): Promise<void> 
     const inQueue = await queue.has(id)
     const finished = (await redis.exists(finishedKey(id))) === 1
     const facts = { inQueue, running: working.has(id), finished, streamEmpty: (await redis.xlen(EVENT_STREAM)) === 0 }
-    const action = runAction(run, facts)
-    if (action === 'none') continue
-    // Between the reading of its row and now, its last event may have been taken in.
-    if (!(await options.isOpen(run))) continue
+    if (runAction(run, facts) === 'none') continue
+    // The row is read again after the facts: its last event, or a wish to cancel, may have come in between.
+    const current = await options.reread(run)
+    const action = current ? runAction(current, facts) : 'none'
+    if (!current || action === 'none') continue
     log.warn({ jobId: id, action }, 'a run had lost its job')
-    if (action === 'end-cancelled') await options.endRun(run, 'cancelled')
-    else if (action === 'fail-lost') await options.endRun(run, 'lost')
+    if (action === 'end-cancelled') await options.endRun(current, 'cancelled')
+    else if (action === 'fail-lost') await options.endRun(current, 'lost')
     else {
       if (action === 'enqueue-anew') {
         await redis.del(finishedKey(id))
-        await options.requeued(run)
+        await options.requeued(current)
       }
-      await options.enqueue(run)
+      await options.enqueue(current)
     }
   }
 }
@@ -87,8 +89,14 @@ export async function readHeartbeats(redis: Redis): Promise<Heartbeat[]> {
   } while (cursor !== '0')
   if (keys.length === 0) return []
   const texts = await redis.mget([...new Set(keys)])
-  return texts.flatMap((text) => {
-    const beat = text === null ? undefined : heartbeatSchema.safeParse(JSON.parse(text))
-    return beat?.success ? [beat.data] : []
-  })
+  return texts.flatMap((text) => parseHeartbeat(text) ?? [])
+}
+
+/** What isn't one is nobody's beat. */
+function parseHeartbeat(text: string | null): Heartbeat | undefined {
+  try {
+    return text === null ? undefined : heartbeatSchema.safeParse(JSON.parse(text)).data
+  } catch {
+    return undefined
+  }
 }

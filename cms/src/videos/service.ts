@@ -54,12 +54,7 @@ export class VideoService {
     const id = newVideoId()
     const name = upload.filename.split(/[/\\]/).at(-1) || 'upload'
     const stored = await sources.store(id, body, upload.bytes)
-    try {
-      return await this.#create(id, upload.title ?? titleOf(name), { kind: 'stored', name, ...stored })
-    } catch (error) {
-      await sources.remove(id)
-      throw error
-    }
+    return this.#create(id, upload.title ?? titleOf(name), { kind: 'stored', name, ...stored })
   }
 
   async retry(id: string): Promise<Video> {
@@ -153,8 +148,13 @@ export class VideoService {
   }
 
   async #create(id: string, title: string, source: Source): Promise<Video> {
-    const { db, config, now, onChange } = this.#options
-    await insertVideo(db, { id, title, source, preset: presetWith(config.preset), now: now() })
+    const { db, config, sources, now, onChange } = this.#options
+    try {
+      await insertVideo(db, { id, title, source, preset: presetWith(config.preset), now: now() })
+    } catch (error) {
+      await sources.remove(id)
+      throw error
+    }
     const run = await findOpenRun(db, id, 1)
     if (run) await this.enqueueSoon(run)
     onChange(id)

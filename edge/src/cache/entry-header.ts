@@ -15,7 +15,9 @@ export const HEADER_BYTES = 4096
 const MAGIC = Buffer.from('MRCACHE1', 'latin1')
 const JSON_AT = 28
 
-const headerValue = z.string().regex(/^[\x20-\x7e]{0,256}$/)
+/** Of a header block's fixed size: longer values are not kept, nor what isn't ASCII. */
+export const KEPT_VALUE = /^[\x20-\x7e]{0,256}$/
+const headerValue = z.string().regex(KEPT_VALUE)
 
 const entryMetaSchema = z.strictObject({
   path: z.string().max(512),
@@ -27,7 +29,7 @@ const entryMetaSchema = z.strictObject({
   length: z.number().int().nonnegative(),
   /** Unix milliseconds: when the origin made the response, and until when it is fresh. */
   bornAt: z.number().int(),
-  freshUntil: z.number().int(),
+  freshUntil: z.number().int().positive(),
   origin: z.string().regex(/^[a-z0-9-]{1,32}$/),
 })
 export type EntryMeta = z.infer<typeof entryMetaSchema>

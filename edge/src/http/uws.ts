@@ -53,6 +53,19 @@ interface ServerState {
   idle: (() => void) | undefined
 }
 
+/** What `tryEnd` didn't take: a part of a body of `total` bytes, offered when the socket stood at `base`. */
+interface RefusedPart {
+  chunk: Uint8Array
+  base: number
+  total: number
+}
+
+/**
+ * `write` takes everything, and the server sends on what it kept only when something more is written. Into a backlog go pieces that are
+ * smaller than what a writable socket takes at least, so that it shrinks; one that goes through tells that it is gone.
+ */
+const PROBE_BYTES = 4096
+
 /** Every `res` call after the answer's end or an abort throws in uWebSockets.js, so all go through `#over`. */
 class UwsExchange implements Exchange {
   readonly method: string
@@ -72,8 +85,10 @@ class UwsExchange implements Exchange {
   #over = false
   #abortListener: (() => void) | undefined
   #writableRegistered = false
-  /** The part of `send` or `sendChunk` that waits for the client to read. */
-  #waiting: { chunk: Uint8Array; base: number; total: number | undefined; resolve: () => void } | undefined
+  /** Whether bytes that `write` took are still in this process. */
+  #backlog = false
+  /** The `send` or `sendChunk` that waits for the client to read. */
+  #waiting: { refused: RefusedPart | undefined; resolve: () => void } | undefined
 
   constructor(server: ServerState, res: uws.HttpResponse, req: uws.HttpRequest) {
     this.#server = server
@@ -137,19 +152,21 @@ class UwsExchange implements Exchange {
     })
     this.bytesSent += chunk.length
     if (done) this.#finish()
-    return taken || done ? Promise.resolve() : this.#untilWritable(chunk, base, total)
+    return taken || done ? Promise.resolve() : this.#untilWritable({ chunk, base, total })
   }
 
-  sendChunk(head: ResponseHead, chunk: Uint8Array): Promise<void> {
-    // A chunk of length zero would end the body (RFC 9112 §7.1).
-    if (this.#over || chunk.length === 0) return Promise.resolve()
-    let taken = false
-    this.#res.cork(() => {
-      this.#writeHead(head)
-      taken = this.#res.write(chunk)
-    })
-    this.bytesSent += chunk.length
-    return taken ? Promise.resolve() : this.#untilWritable(chunk, 0, undefined)
+  async sendChunk(head: ResponseHead, chunk: Uint8Array): Promise<void> {
+    // No piece is empty: one of length zero would end the body (RFC 9112 §7.1).
+    for (let at = 0; at < chunk.length && !this.#over; ) {
+      const piece = chunk.subarray(at, this.#backlog ? at + PROBE_BYTES : chunk.length)
+      this.#res.cork(() => {
+        this.#writeHead(head)
+        this.#backlog = !this.#res.write(piece)
+      })
+      at += piece.length
+      this.bytesSent += piece.length
+      if (this.#backlog) await this.#untilWritable()
+    }
   }
 
   endChunks(head: ResponseHead): void {
@@ -177,9 +194,9 @@ class UwsExchange implements Exchange {
     if (this.#server.draining) this.#res.writeHeader('connection', 'close')
   }
 
-  #untilWritable(chunk: Uint8Array, base: number, total: number | undefined): Promise<void> {
+  #untilWritable(refused?: RefusedPart): Promise<void> {
     return new Promise((resolve) => {
-      this.#waiting = { chunk, base, total, resolve }
+      this.#waiting = { refused, resolve }
       if (this.#writableRegistered) return
       this.#writableRegistered = true
       this.#res.onWritable((offset) => this.#resume(offset))
@@ -192,8 +209,8 @@ class UwsExchange implements Exchange {
     if (!waiting || this.#over) return true
     let taken = true
     let done = false
-    if (waiting.total !== undefined) {
-      const { chunk, base, total } = waiting
+    if (waiting.refused) {
+      const { chunk, base, total } = waiting.refused
       this.#res.cork(() => {
         ;[taken, done] = this.#res.tryEnd(chunk.subarray(offset - base), total)
       })

@@ -1,7 +1,7 @@
 import { contentType, type MediaPath, mediaClass } from '@millrace/common/contracts/media-url'
 import { MillraceError } from '@millrace/common/errors'
 import type { Growth } from '../cache/body-file.js'
-import type { EntryMeta } from '../cache/entry-header.js'
+import { type EntryMeta, KEPT_VALUE } from '../cache/entry-header.js'
 import type { CacheKey } from '../cache/key.js'
 import { judge, type NoCacheReason } from '../cache/policy.js'
 import type { CacheStore, EntryWriter, FileLocation } from '../cache/store.js'
@@ -20,8 +20,11 @@ export type FillHead =
   | { kind: 'pass'; reason: PassReason }
   | { kind: 'failed'; attempts: Attempt[] }
 
-/** How a fill ended; a metrics label. `outgrown`: a body of unknown length was larger than `cache.maxObject`. */
-export const FILL_OUTCOMES = ['stored', 'passed', 'failed', 'broken', 'outgrown', 'not-stored'] as const
+/**
+ * How a fill ended; a metrics label. `broken`: the origin's body; `unwritten`: the disk failed in mid-body; `outgrown`: a body of unknown
+ * length was larger than `cache.maxObject`; `not-stored`: whole, but the disk didn't take it over.
+ */
+export const FILL_OUTCOMES = ['stored', 'passed', 'failed', 'broken', 'unwritten', 'outgrown', 'not-stored'] as const
 export type FillOutcome = (typeof FILL_OUTCOMES)[number]
 
 /**
@@ -41,7 +44,6 @@ export interface FillRequest {
 
 export interface FillDependencies {
   fetch: (order: readonly string[], path: string) => Promise<Fetched>
-  bodyBroke: (origin: string) => void
   store: Pick<CacheStore, 'create'>
   maxObject: number
   now: () => number
@@ -89,10 +91,11 @@ class FillRun implements Fill {
     if (!verdict.store) return this.#pass(answer, verdict.reason)
     const meta: FillMeta = {
       path: key.path,
-      contentType: answer.headers['content-type'] ?? contentType(media),
-      ...present('etag', answer.headers.etag),
-      ...present('lastModified', answer.headers['last-modified']),
-      ...present('cacheControl', answer.headers['cache-control']),
+      contentType: contentType(media),
+      ...kept('contentType', answer.headers['content-type']),
+      ...kept('etag', answer.headers.etag),
+      ...kept('lastModified', answer.headers['last-modified']),
+      ...kept('cacheControl', answer.headers['cache-control']),
       length: answer.length,
       bornAt: verdict.bornAt,
       freshUntil: verdict.freshUntil,
@@ -121,14 +124,12 @@ class FillRun implements Fill {
       }
       if (meta.length !== undefined && this.available !== meta.length) throw broken('the origin ended its body early')
     } catch (error) {
-      const outgrown = error instanceof MillraceError && error.code === 'too-large'
-      const fromOrigin = error instanceof MillraceError && error.source === 'origin'
-      if (fromOrigin) this.#deps.bodyBroke(answer.origin)
-      else if (!outgrown) this.#deps.onFault('write', error)
+      const outcome = breakOf(error)
+      if (outcome === 'unwritten') this.#deps.onFault('write', error)
       // Where no byte was told to anyone yet, the requests can still be served past the disk.
-      this.#finish('broken', { kind: 'pass', reason: outgrown ? 'too-large' : 'disk' })
+      this.#finish('broken', { kind: 'pass', reason: outcome === 'outgrown' ? 'too-large' : 'disk' })
       await this.#discard(writer)
-      return outgrown ? 'outgrown' : 'broken'
+      return outcome
     }
     this.#finish('complete', ready)
     try {
@@ -177,10 +178,16 @@ class FillRun implements Fill {
   }
 }
 
+function breakOf(error: unknown): 'broken' | 'unwritten' | 'outgrown' {
+  if (!(error instanceof MillraceError)) return 'unwritten'
+  if (error.source === 'origin') return 'broken'
+  return error.code === 'too-large' ? 'outgrown' : 'unwritten'
+}
+
 function broken(message: string): MillraceError {
   return new MillraceError(message, { code: 'origin-body-wrong', source: 'origin', retryable: true })
 }
 
-function present<K extends string>(key: K, value: string | undefined): { [P in K]?: string } {
-  return value === undefined ? {} : ({ [key]: value } as { [P in K]?: string })
+function kept<K extends string>(key: K, value: string | undefined): { [P in K]?: string } {
+  return value !== undefined && KEPT_VALUE.test(value) ? ({ [key]: value } as { [P in K]?: string }) : {}
 }

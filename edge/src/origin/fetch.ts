@@ -3,6 +3,8 @@ import { VERSION } from '@millrace/common/version'
 import { errors, Pool } from 'undici'
 
 export interface OriginRequest {
+  /** A fill reads as fast as its origin sends; what passes by the cache goes at a client's pace. */
+  purpose: 'fill' | 'pass'
   method: 'GET' | 'HEAD'
   /** Canonical data path. */
   path: string
@@ -32,33 +34,33 @@ export interface OriginOptions {
   /** Scheme, host and port. */
   url: string
   edgeId: string
+  /** For fills. */
   connections: number
   connectTimeoutMs: number
   headersTimeoutMs: number
   bodyTimeoutMs: number
 }
 
-/** Other values are not taken over: nothing the edge keeps is ever longer or not ASCII, and an entry header has a fixed size. */
-const HEADER_VALUE = /^[\x20-\x7e]{0,256}$/
-
 const MAX_DRAIN = 65_536
 
-/** HTTP/1.1 to one origin over its own bounded pool. */
+/** HTTP/1.1 to one origin. Connections for fills are bounded; slow clients have others, so that they can't take those from everybody. */
 export class Origin {
   readonly id: string
   readonly #options: OriginOptions
-  readonly #pool: Pool
+  readonly #pools: Record<OriginRequest['purpose'], Pool>
 
   constructor(options: OriginOptions) {
     this.id = options.id
     this.#options = options
-    this.#pool = new Pool(options.url, {
-      connections: options.connections,
-      connect: { timeout: options.connectTimeoutMs },
-      headersTimeout: options.headersTimeoutMs,
-      bodyTimeout: options.bodyTimeoutMs,
-      keepAliveTimeout: 4000,
-    })
+    const pool = (connections: number | null) =>
+      new Pool(options.url, {
+        connections,
+        connect: { timeout: options.connectTimeoutMs },
+        headersTimeout: options.headersTimeoutMs,
+        bodyTimeout: options.bodyTimeoutMs,
+        keepAliveTimeout: 4000,
+      })
+    this.#pools = { fill: pool(options.connections), pass: pool(null) }
   }
 
   /** @throws MillraceError `origin-timeout` or `origin-unreachable`. */
@@ -75,7 +77,7 @@ export class Origin {
       request.signal.removeEventListener('abort', abort)
     }
     try {
-      const { statusCode, headers, body } = await this.#pool.request({
+      const { statusCode, headers, body } = await this.#pools[request.purpose].request({
         method: request.method,
         path: request.path,
         headers: {
@@ -112,7 +114,7 @@ export class Origin {
   }
 
   async close(): Promise<void> {
-    await this.#pool.destroy()
+    await Promise.all(Object.values(this.#pools).map((pool) => pool.destroy()))
   }
 
   async *#chunks(first: IteratorResult<Uint8Array>, iterator: AsyncIterator<Uint8Array>, settled: () => void): AsyncGenerator<Uint8Array> {
@@ -146,7 +148,7 @@ function flatten(headers: Record<string, string | string[] | undefined>): Record
   const flat: Record<string, string | undefined> = {}
   for (const [name, value] of Object.entries(headers)) {
     const text = Array.isArray(value) ? value.join(', ') : value
-    if (text !== undefined && HEADER_VALUE.test(text)) flat[name] = text
+    if (text !== undefined) flat[name] = text
   }
   return flat
 }

@@ -1,15 +1,11 @@
 import { type Attempt, type Fetched, fetchWithFallback, isFailure } from './fallback.js'
-import type { Origin } from './fetch.js'
+import type { Origin, OriginAnswer, OriginRequest } from './fetch.js'
 import type { OriginHealth } from './health.js'
 import { orderOrigins } from './select.js'
 
-export interface OriginsRequest {
-  method: 'GET' | 'HEAD'
-  path: string
-  range?: string | undefined
+export interface OriginsRequest extends OriginRequest {
   /** Statuses that end the search. */
   wanted: readonly number[]
-  signal: AbortSignal
 }
 
 export interface OriginsObserver {
@@ -36,8 +32,8 @@ export class Origins {
   }
 
   /** `order` is of known origins only. */
-  fetch(order: readonly string[], request: OriginsRequest): Promise<Fetched> {
-    return fetchWithFallback(
+  async fetch(order: readonly string[], request: OriginsRequest): Promise<Fetched> {
+    const fetched = await fetchWithFallback(
       order,
       request.wanted,
       (id) => {
@@ -48,18 +44,37 @@ export class Origins {
         // Our own stop is no sign of an origin's health.
         if (request.signal.aborted) return
         this.#observer.onAttempt(attempt)
-        this.#record(attempt.origin, !isFailure(attempt.outcome))
+        // A head proves little: an origin with a failing disk sends heads all day.
+        if (attempt.outcome !== 'ok') this.#record(attempt.origin, !isFailure(attempt.outcome))
       },
     )
-  }
-
-  /** A body that had begun broke. */
-  bodyBroke(id: string): void {
-    this.#record(id, false)
+    return fetched.ok ? { ok: true, answer: this.#watched(fetched.answer, request.signal) } : fetched
   }
 
   async close(): Promise<void> {
     await Promise.all([...this.#origins.values()].map((origin) => origin.close()))
+  }
+
+  /** The answer, whose origin did well when the body has come to its end, or is not wanted. */
+  #watched(answer: OriginAnswer, signal: AbortSignal): OriginAnswer {
+    const record = (well: boolean) => this.#record(answer.origin, well)
+    async function* body() {
+      try {
+        yield* answer.body
+      } catch (error) {
+        if (!signal.aborted) record(false)
+        throw error
+      }
+      record(true)
+    }
+    return {
+      ...answer,
+      body: body(),
+      discard: () => {
+        answer.discard()
+        record(true)
+      },
+    }
   }
 
   #record(id: string, well: boolean): void {

@@ -18,10 +18,9 @@ export interface RsyncdSettings {
 
 /**
  * The options that a client may use, by name; every other one is refused. So nobody writes in place (`--inplace`, `--append`),
- * deletes, makes links or devices, or reads from beside its folder (`--link-dest`, `--copy-dest`, `--temp-dir`, …).
- *
- * `partial-dir` is the one way left to write into an existing file: rsync goes on in its own partial file, which gets its name at the
- * end of that transfer only.
+ * deletes, makes links or devices, or reads from beside its folder (`--link-dest`, `--copy-dest`, `--temp-dir`, …). `--partial-dir` is
+ * refused too: rsync goes on in the very file that lies there, so a hung client could keep writing into a committed one. With plain
+ * `--partial` it builds a new file from the old one.
  */
 const WRITE_OPTIONS = [
   'recursive',
@@ -31,7 +30,6 @@ const WRITE_OPTIONS = [
   'perms',
   'verbose',
   'partial',
-  'partial-dir',
   'timeout',
   'mkpath',
   'whole-file',

@@ -15,14 +15,14 @@ export interface Transfer {
 }
 
 /**
- * Arguments of rsync, run in the folder of the files. A file appears under its name when it is whole; what was cut off waits in
- * `.partial`, and the next try goes on from there. Never `--inplace` or `--append`: the daemons refuse them.
+ * Arguments of rsync, run in the folder of the files. What was cut off stays, and the next try goes on from it
+ * in a new file. Never `--partial-dir`, `--inplace` or `--append`, which write into existing files: the daemons refuse them.
  */
 export function rsyncArgs(transfer: Transfer): string[] {
   const { host } = new URL(transfer.rsyncUrl)
   const seconds = (milliseconds: number) => String(Math.max(1, Math.ceil(milliseconds / 1000)))
   return [
-    ...['--times', '--mkpath', '--partial-dir=.partial', '--chmod=D0755,F0644', '--info=progress2', '--outbuf=N'],
+    ...['--times', '--mkpath', '--partial', '--chmod=D0755,F0644', '--info=progress2', '--outbuf=N'],
     `--contimeout=${seconds(transfer.connectTimeoutMs)}`,
     `--timeout=${seconds(transfer.silenceTimeoutMs)}`,
     ...(transfer.bandwidthLimit === undefined ? [] : [`--bwlimit=${Math.max(1, Math.round(transfer.bandwidthLimit / 1024))}`]),

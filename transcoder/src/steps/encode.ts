@@ -1,12 +1,14 @@
 import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MillraceError } from '@millrace/common/errors'
+import type { Logger } from '@millrace/common/log'
 import { runChild } from '../child.js'
 import { type EncodePlan, ffmpegArgs } from './ffmpeg-args.js'
 import type { Warning } from './media-facts.js'
 import { type EncodeProgress, ProgressParser } from './progress.js'
 
 export interface EncodeTool {
+  log: Logger
   path: string
   nice: number
   stallTimeoutMs: number
@@ -27,9 +29,12 @@ export async function encode(
 ): Promise<Warning[]> {
   const parser = new ProgressParser()
   let latest: EncodeProgress | undefined
+  const args = ffmpegArgs(plan, 'source', 'out')
+  // The whole command line, relative to the workspace: what to run by hand to see the same.
+  tool.log.info({ ffmpeg: tool.path, args, source: 'source' }, 'encode')
   const watchdog = watchForStall(join(cwd, 'out'), tool.stallTimeoutMs, () => `${latest?.seconds} ${latest?.frame}`)
   try {
-    const result = await runChild('nice', ['-n', String(tool.nice), tool.path, ...ffmpegArgs(plan, 'source', 'out')], {
+    const result = await runChild('nice', ['-n', String(tool.nice), tool.path, ...args], {
       cwd,
       signal: AbortSignal.any([signal, watchdog.signal]),
       onLine: (line) => {

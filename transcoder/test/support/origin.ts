@@ -74,7 +74,7 @@ async function startDaemon(root: string) {
     ...[
       `auth users = ${RSYNC_USER}`,
       `secrets file = ${secrets}`,
-      'refuse options = * !times !mkpath !partial !partial-dir !timeout !bwlimit !ignore-times !info',
+      'refuse options = * !times !mkpath !partial !timeout !bwlimit !ignore-times !info',
     ],
   ]
   await writeFile(join(root, 'rsyncd.conf'), `${config.join('\n')}\n`)

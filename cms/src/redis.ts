@@ -1,0 +1,33 @@
+import { MillraceError } from '@millrace/common/errors'
+import type { Logger } from '@millrace/common/log'
+import { Redis } from 'ioredis'
+
+const REDIS_START_MS = 15_000
+
+/**
+ * The connection for commands: they fail within seconds while Redis is away.
+ *
+ * @throws MillraceError `redis-unavailable` when it doesn't answer at the start.
+ */
+export async function connectRedis(url: string, log: Logger): Promise<Redis> {
+  const redis = quiet(
+    new Redis(url, { maxRetriesPerRequest: 2, commandTimeout: 5000, retryStrategy: (times) => Math.min(times * 100, 1000) }),
+    log,
+  )
+  const end = Date.now() + REDIS_START_MS
+  for (;;) {
+    try {
+      await redis.ping()
+      return redis
+    } catch (error) {
+      if (Date.now() < end) continue
+      redis.disconnect()
+      throw new MillraceError('redis does not answer', { code: 'redis-unavailable', source: 'internal', retryable: true, cause: error })
+    }
+  }
+}
+
+/** Broken connections are repaired by the client; without a listener it prints each failure. */
+export function quiet(redis: Redis, log: Logger): Redis {
+  return redis.on('error', (error) => log.warn({ err: error }, 'redis connection'))
+}
