@@ -75,7 +75,7 @@ async function build(
 
   const redis = await connectRedis(config.redis.url, log)
   stopLater('redis', () => redis.disconnect())
-  const queue = await openQueue({ redisUrl: config.redis.url, retries: config.jobs.retries, retryDelay: config.jobs.retryDelay }, log)
+  const queue = await openQueue(config.redis.url, log)
   stopLater('queue', queue.close)
   const dispatcher = new Agent({ connections: 16, connectTimeout: 3000 })
   stopLater('origin connections', () => dispatcher.destroy())

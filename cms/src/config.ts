@@ -84,8 +84,6 @@ export const configSchema = z
     jobs: z
       .strictObject({
         maxAttempts: z.number().int().positive().default(5).describe('Takes of one job, crashes included, before it fails.'),
-        retries: z.number().int().nonnegative().default(3).describe('Deliveries after a retryable failure.'),
-        retryDelay: duration({ min: '10ms' }).prefault('10s').describe('Wait before the first of them; doubles each time.'),
         maxDuration: duration({ min: '1s' }).prefault('12h').describe('The longest source that is accepted, in media time.'),
         reconcileEvery: duration({ min: '50ms' }).prefault('5s').describe('How often rows, queue, replicas and sweeps are compared.'),
       })

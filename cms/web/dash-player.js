@@ -2,6 +2,9 @@
 import { languageName } from './format.js'
 import { sizeLabel } from './hls-player.js'
 
+/** How long the picture may stand still after a failed download before the viewer is told: time for the next edge to answer. */
+const PATIENCE_MS = 8000
+
 export function playDash(video, url, events) {
   const { MediaPlayer, Debug } = window.dashjs
   const player = MediaPlayer().create()
@@ -23,7 +26,18 @@ export function playDash(video, url, events) {
   player.setAutoPlay(video.autoplay)
   for (const name of ['STREAM_INITIALIZED', 'TRACK_CHANGE_RENDERED', 'TEXT_TRACKS_ADDED'])
     player.on(MediaPlayer.events[name], () => events.tracks())
-  player.on(MediaPlayer.events.ERROR, ({ error }) => events.failed(`DASH: ${error?.message ?? error}`))
+  // A download that fails on one edge is tried on the next: it is a problem only when the picture stays still.
+  const { errors } = MediaPlayer
+  const downloads = [errors.DOWNLOAD_ERROR_ID_CONTENT_CODE, errors.DOWNLOAD_ERROR_ID_INITIALIZATION_CODE]
+  let patience
+  const goesOn = () => clearTimeout(patience)
+  video.addEventListener('timeupdate', goesOn)
+  player.on(MediaPlayer.events.ERROR, ({ error }) => {
+    const tell = () => events.failed(`DASH: ${error?.message ?? error}`)
+    clearTimeout(patience)
+    if (downloads.includes(error?.code)) patience = setTimeout(tell, PATIENCE_MS)
+    else tell()
+  })
   player.attachSource(url)
   const tracks = (type) => (player.isReady() ? player.getTracksFor(type) : [])
   const label = (track) => track.labels?.[0]?.text || languageName(track.lang)
@@ -45,6 +59,10 @@ export function playDash(video, url, events) {
       text = id
       player.setTextTrack(id ?? -1)
     },
-    destroy: () => player.destroy(),
+    destroy: () => {
+      clearTimeout(patience)
+      video.removeEventListener('timeupdate', goesOn)
+      player.destroy()
+    },
   }
 }

@@ -27,6 +27,8 @@ export interface Watched {
   /** Hosts that media segments came from, in order. */
   segmentHosts: () => Promise<string[]>
   pictureWidth: () => Promise<number>
+  /** Waits for a picture of this width. */
+  showsWidth: (pixels: number) => Promise<void>
   seek: (seconds: number) => Promise<void>
   /** What the page tells its viewer; empty while all is well. */
   problem: () => Promise<string>
@@ -70,6 +72,9 @@ export async function watch(browser: Browser, url: string): Promise<Watched> {
       page.evaluate((to) => {
         document.querySelector('video')!.currentTime = to
       }, seconds),
+    showsWidth: async (pixels) => {
+      await page.waitForFunction((wanted) => document.querySelector('video')!.videoWidth === wanted, pixels, { timeout: 20_000 })
+    },
     problem: () =>
       page
         .locator('#watch-problem')

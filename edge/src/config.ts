@@ -43,7 +43,13 @@ const fetchSchema = z.strictObject({
   connectTimeout: duration({ min: '50ms', max: '1m' }).prefault('2s').describe('To a connection with an origin.'),
   headersTimeout: duration({ min: '50ms', max: '5m' }).prefault('10s').describe("From the request to the origin's first byte."),
   bodyTimeout: duration({ min: '50ms', max: '5m' }).prefault('10s').describe("The longest silence within an origin's body."),
-  connections: z.number().int().min(1).max(4096).default(64).describe('Connections to each origin for fills; what passes by the cache has one per client.'),
+  connections: z
+    .number()
+    .int()
+    .min(1)
+    .max(4096)
+    .default(64)
+    .describe('Connections to each origin for fills; what passes by the cache has one per client.'),
   maxFills: z.number().int().min(1).default(512).describe('Fills at once; a request that needs one more gets 503.'),
   maxWaiters: z.number().int().min(1).default(10_000).describe('Requests that one fill may feed; further ones get 503.'),
 })

@@ -1,4 +1,4 @@
-import { formatMediaPath, mediaClass } from '@millrace/common/contracts/media-url'
+import { mediaClass } from '@millrace/common/contracts/media-url'
 import { MillraceError } from '@millrace/common/errors'
 import { answerMedia } from './answer-media.js'
 import { answerPass } from './answer-pass.js'
@@ -23,6 +23,8 @@ export interface HandlerDependencies {
   pool: BufferPool
   corsOrigin: string
   now: () => number
+  /** Told of errors of the cache disk, none of which is an answer. */
+  onFault: (operation: 'open' | 'read', error: unknown) => void
   /** Told once per request, when its answer is whole or given up. */
   onAnswered: (exchange: Exchange, decision: Decision, failure: unknown) => void
 }
@@ -79,16 +81,16 @@ class RequestHandler {
   }
 
   async #media(exchange: Exchange, target: Target, decide: (decision: Decision) => void): Promise<void> {
-    const { origins, keeper, pool, now } = this.#deps
+    const { origins, keeper, pool, now, onFault } = this.#deps
     const media = mediaClass(target.media)
-    const key = cacheKey(formatMediaPath(target.media))
+    const key = cacheKey(target.path)
     const broke: string[] = []
     for (;;) {
       const known = origins.order(target.route.origins)
       if (known.length === 0) throw refused(404, 'unknown-route', 'the route names no origin that this edge knows')
       const order = [...known.filter((origin) => !broke.includes(origin)), ...known.filter((origin) => broke.includes(origin))]
       const request = { key, media: target.media, order }
-      const found: Found = broke.length < MAX_FILLS ? await find(keeper, request) : { kind: 'pass', order }
+      const found: Found = broke.length < MAX_FILLS ? await find(keeper, request, onFault) : { kind: 'pass', order }
       if (found.kind === 'exhausted') return this.#exhausted(exchange, media, found.attempts, decide)
       if (found.kind === 'negative') return this.#missing(exchange, { phase: 'negative', class: media }, decide)
       if (found.kind === 'pass') {
@@ -102,11 +104,13 @@ class RequestHandler {
         await answerMedia(exchange, { meta: found.meta, body: found.body, extra: this.#extra(decision), now: now(), pool })
         return decide(decision)
       } catch (error) {
-        if (exchange.started) decide(decision)
-        else if (error instanceof MillraceError && error.code === BODY_BROKEN) {
+        const bodyBroke = error instanceof MillraceError && error.code === BODY_BROKEN
+        if (bodyBroke && error.source === 'disk') onFault('read', error)
+        if (bodyBroke && !exchange.started) {
           broke.push(found.meta.origin)
           continue
         }
+        if (exchange.started) decide(decision)
         throw error
       } finally {
         await found.body.close()

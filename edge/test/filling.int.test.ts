@@ -1,9 +1,9 @@
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { until } from '@millrace/common/testing/until'
 import { request } from 'undici'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { cacheFiles, segment, startTestEdge, type TestEdge, tempFolder } from './edge.js'
+import { cacheFiles, segment, startTestEdge, type TestEdge, tempFolder, VIDEO } from './edge.js'
 import { BODY_LENGTH, breakAfter, bytesOf, serveBytes, serveInTwo, serveStatus, startOrigin, type TestOrigin } from './origin.js'
 
 describe('an edge filling its cache', () => {
@@ -198,6 +198,54 @@ describe('an edge filling its cache', () => {
     const next = await edge.get(`/o1${path}`)
     expect([next.headers['x-cache'], next.body.equals(bytesOf(path, large))]).toEqual(['bypass', true])
     expect((await edge.admin('/metrics')).text).toMatch(/millrace_edge_origin_up\{origin="o1",.*\} 1/)
+  })
+
+  it('keeps nothing private to itself, however long the header that says so', async () => {
+    o1.behave(serveBytes(BODY_LENGTH, { 'cache-control': `private, ${'x'.repeat(300)}` }))
+    for (let i = 0; i < 2; i++) expect((await edge.get(`/o1${path}`)).headers['x-cache']).toBe('bypass')
+    expect((await cacheFiles(folder.path)).entries).toEqual([])
+  })
+
+  it('lets slow downloads that pass by the cache take no connection from a fill', async () => {
+    await edge.stop()
+    edge = await startTestEdge(folder.path, [o1], { fetch: { connections: 2, connectTimeout: '500ms', headersTimeout: '500ms' } })
+    const large = 20 << 20
+    const download = `/files/${VIDEO}/r1/large.mp4`
+    let opened = 0
+    o1.behave((request, response) => {
+      opened += request.url === download ? 1 : 0
+      serveBytes(request.url === download ? large : BODY_LENGTH)(request, response)
+    })
+    expect((await edge.get(`/o1${download}`)).headers['x-cache']).toBe('bypass')
+    opened = 0
+    const stuck = Array.from({ length: 4 }, () => {
+      const socket = connect(edge.port, '127.0.0.1', () => socket.write(`GET /o1${download} HTTP/1.1\r\nHost: e\r\n\r\n`))
+      return socket.pause()
+    })
+    await until('the downloads', () => opened === stuck.length)
+    const answer = await edge.get(`/o1${path}`)
+    expect([answer.status, answer.headers['x-cache']]).toEqual([200, 'miss'])
+    for (const socket of stuck) socket.destroy()
+  })
+
+  it.each<[string, (file: string) => Promise<unknown>]>([
+    ['opened', (file) => symlink(file, file)],
+    ['read', (file) => mkdir(file)],
+  ])('goes past the file of a running fill that cannot be %s', async (_what, spoil) => {
+    const half = serveInTwo(100_000)
+    o1.behave(half.behaviour)
+    const leader = edge.get(`/o1${path}`)
+    const file = await until('the fill', async () => (await cacheFiles(folder.path)).tmp[0])
+    await until('its first bytes', async () => (await stat(file)).size > 4096)
+    await rm(file)
+    await spoil(file)
+    const waiter = edge.get(`/o1${path}`)
+    await until('the waiter to ask by itself', () => o1.requests.length === 2)
+    half.release()
+    const answer = await waiter
+    expect([answer.status, answer.headers['x-cache'], answer.body.equals(body)]).toEqual([200, 'bypass', true])
+    expect((await leader).body.equals(body)).toBe(true)
+    await idle()
   })
 
   it('goes past an entry that the disk cannot read', async () => {

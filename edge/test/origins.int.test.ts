@@ -1,7 +1,7 @@
 import { until } from '@millrace/common/testing/until'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { segment, startTestEdge, type TestEdge, tempFolder } from './edge.js'
-import { BODY_LENGTH, bytesOf, serveBytes, serveStatus, startOrigin, type TestOrigin } from './origin.js'
+import { BODY_LENGTH, breakAfter, bytesOf, serveBytes, serveStatus, startOrigin, type TestOrigin } from './origin.js'
 
 describe('an edge choosing among the origins of a route', () => {
   let folder: Awaited<ReturnType<typeof tempFolder>>
@@ -104,6 +104,13 @@ describe('an edge choosing among the origins of a route', () => {
     let number = 10
     await until('a trial of o1', async () => (await edge.get(`/o1.o2${segment(number++)}`)).headers['x-origin'] === 'o1')
     expect((await edge.get(`/o1.o2${segment(number)}`)).headers['x-origin']).toBe('o1')
+  })
+
+  it('asks an origin last whose bodies keep breaking, though its heads are fine', async () => {
+    o1.behave(breakAfter(100_000))
+    for (const number of [1, 2]) await expect(edge.get(`/o1.o2${segment(number)}`)).rejects.toThrow()
+    expect((await edge.get(`/o1.o2${segment(3)}`)).headers['x-origin']).toBe('o2')
+    expect((await edge.admin('/metrics')).text).toMatch(/millrace_edge_origin_up\{origin="o1",.*\} 0/)
   })
 
   it('uses an origin that counts as down when there is no other', async () => {

@@ -7,7 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { until } from '@millrace/common/testing/until'
 import { request } from 'undici'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
-import { edgeConfig, segment, tempFolder } from './edge.js'
+import { cacheFiles, edgeConfig, segment, tempFolder } from './edge.js'
 import { BODY_LENGTH, bytesOf, serveInTwo, startOrigin, type TestOrigin } from './origin.js'
 
 const MAIN = fileURLToPath(new URL('../dist/main.js', import.meta.url))
@@ -37,10 +37,11 @@ describe('the edge as a process', () => {
     await folder.remove()
   })
 
-  const start = async (overrides: Record<string, unknown> = {}) => {
+  const start = async (overrides: Record<string, unknown> = {}, under: string[] = []) => {
     const file = join(folder.path, 'edge.json')
     await writeFile(file, JSON.stringify(edgeConfig(join(folder.path, 'cache'), [o1], overrides)))
-    child = spawn(process.execPath, [MAIN, '--config', file], { stdio: ['ignore', 'pipe', 'inherit'] })
+    const [command, ...args] = [...under, process.execPath, MAIN, '--config', file]
+    child = spawn(command!, args, { stdio: ['ignore', 'pipe', 'inherit'] })
     createInterface({ input: child.stdout! }).on('line', (line) => lines.push(JSON.parse(line)))
     const ready = await until('ready', () => lines.find((line) => line.msg === 'ready'))
     const { listen, admin } = ready as unknown as { listen: { port: number }; admin: { port: number } }
@@ -104,6 +105,19 @@ describe('the edge as a process', () => {
     const { headers, body } = await request(`${second.url}/o1${segment(1)}`)
     expect(headers['x-cache']).toBe('hit')
     expect(Buffer.from(await body.arrayBuffer()).equals(bytesOf(segment(1), BODY_LENGTH))).toBe(true)
+  })
+
+  it('breaks one transfer, not all, when the disk takes only the beginning of a body', async () => {
+    const { url, admin } = await start({}, ['prlimit', `--fsize=${BODY_LENGTH / 2}`])
+    const fetched = async (number: number) => {
+      const { headers, body } = await request(`${url}/o1${segment(number)}`)
+      return [headers['x-cache'], Buffer.from(await body.arrayBuffer()).equals(bytesOf(segment(number), BODY_LENGTH))]
+    }
+    await expect(fetched(1)).rejects.toThrow()
+    for (const number of [1, 2, 3]) expect(await fetched(number)).toEqual(['bypass', true])
+    const { body } = await request(`${admin}/metrics`)
+    expect(await body.text()).toMatch(/millrace_edge_cache_faults_total\{operation="write",.*\} 1/)
+    expect(await cacheFiles(join(folder.path, 'cache'))).toMatchObject({ entries: [], tmp: [] })
   })
 
   it('logs requests at debug, with the route and never its mac', async () => {

@@ -16,13 +16,6 @@ export interface JobQueue {
   close: () => Promise<void>
 }
 
-export interface QueueOptions {
-  redisUrl: string
-  retries: number
-  /** Milliseconds before the first retry; doubles. */
-  retryDelay: number
-}
-
 /** The parts of bee-queue's Redis client (node_redis) that we touch. */
 interface Client {
   on: (event: 'ready', listener: () => void) => void
@@ -37,9 +30,9 @@ const scripts: { buildCache: (client: Client) => Promise<unknown> } = createRequ
  * It takes plain connection options only. After a Redis restart its scripts are gone and every command fails with NOSCRIPT until they
  * are loaded again: on each `ready`, and before the retry of a failed call.
  */
-export async function openQueue(options: QueueOptions, log: Logger): Promise<JobQueue> {
+export async function openQueue(redisUrl: string, log: Logger): Promise<JobQueue> {
   const queue = new BeeQueue<TranscodeJob>(QUEUE_NAME, {
-    redis: connectionOptions(options.redisUrl),
+    redis: connectionOptions(redisUrl),
     isWorker: false,
     getEvents: false,
     storeJobs: false,
@@ -74,8 +67,8 @@ export async function openQueue(options: QueueOptions, log: Logger): Promise<Job
   return {
     add: (id, data) =>
       attempt(async () => {
-        const job = queue.createJob(data).setId(id).retries(options.retries).backoff('exponential', options.retryDelay)
-        const saved = await job.save()
+        // Whether and when a failed job is tried again is the transcoder's decision: it knows what failed.
+        const saved = await queue.createJob(data).setId(id).save()
         return saved.id !== null
       }),
     has: (id) => attempt(async () => (await queue.getJob(id)) !== null),

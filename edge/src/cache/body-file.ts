@@ -7,19 +7,25 @@ export class BodyFile implements BodyReader {
   readonly #handle: FileHandle
   readonly #bodyOffset: number
   readonly #length: number
+  readonly #onDamaged: () => void
 
-  constructor(handle: FileHandle, bodyOffset: number, length: number) {
+  /** @param onDamaged told when the file can't be read as far as it should */
+  constructor(handle: FileHandle, bodyOffset: number, length: number, onDamaged: () => void) {
     this.#handle = handle
     this.#bodyOffset = bodyOffset
     this.#length = length
+    this.#onDamaged = onDamaged
   }
 
   async read(target: Uint8Array, at: number): Promise<number> {
     const wanted = Math.min(target.length, this.#length - at)
     if (wanted <= 0) return 0
-    const { bytesRead } = await this.#handle.read(target, 0, wanted, this.#bodyOffset + at)
-    if (bytesRead === 0) throw bodyBroken('a stored body is shorter than its header says')
-    return bytesRead
+    try {
+      return await readSome(this.#handle, target, wanted, this.#bodyOffset + at)
+    } catch (error) {
+      this.#onDamaged()
+      throw error
+    }
   }
 
   close(): Promise<void> {
@@ -60,13 +66,11 @@ export class GrowingBodyFile implements BodyReader {
   async read(target: Uint8Array, at: number): Promise<number> {
     while (this.#growth.available <= at) {
       if (this.#growth.state === 'complete') return 0
-      if (this.#growth.state === 'broken') throw bodyBroken('the transfer from the origin broke')
+      if (this.#growth.state === 'broken') throw bodyBroken('the transfer into the cache broke', 'origin')
       await this.#growth.progress(at)
     }
     const wanted = Math.min(target.length, this.#growth.available - at)
-    const { bytesRead } = await this.#handle.read(target, 0, wanted, this.#bodyOffset + at)
-    if (bytesRead === 0) throw bodyBroken('the file of a running fill is shorter than was told')
-    return bytesRead
+    return readSome(this.#handle, target, wanted, this.#bodyOffset + at)
   }
 
   close(): Promise<void> {
@@ -74,8 +78,19 @@ export class GrowingBodyFile implements BodyReader {
   }
 }
 
+async function readSome(handle: FileHandle, target: Uint8Array, wanted: number, position: number): Promise<number> {
+  let bytesRead: number
+  try {
+    ;({ bytesRead } = await handle.read(target, 0, wanted, position))
+  } catch (error) {
+    throw bodyBroken('a body cannot be read from the disk', 'disk', error)
+  }
+  if (bytesRead === 0) throw bodyBroken('the file of a body ends early', 'disk')
+  return bytesRead
+}
+
 export const BODY_BROKEN = 'body-broken'
 
-export function bodyBroken(message: string): MillraceError {
-  return new MillraceError(message, { code: BODY_BROKEN, source: 'origin', retryable: true })
+function bodyBroken(message: string, source: 'origin' | 'disk', cause?: unknown): MillraceError {
+  return new MillraceError(message, { code: BODY_BROKEN, source, retryable: true, cause })
 }

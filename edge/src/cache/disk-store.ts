@@ -61,12 +61,13 @@ export class DiskStore implements CacheStore {
       return undefined
     }
     const meta = await readMeta(handle, key).catch(async (error: unknown) => {
+      this.#drop(key.hash, entry)
       await handle.close()
       throw error
     })
     if (meta && meta.freshUntil > this.#options.now()) {
       entry.freshUntil = meta.freshUntil
-      return { meta, body: new BodyFile(handle, HEADER_BYTES, meta.length) }
+      return { meta, body: new BodyFile(handle, HEADER_BYTES, meta.length, () => this.#drop(key.hash, entry)) }
     }
     await handle.close()
     if (meta) entry.freshUntil = meta.freshUntil
@@ -200,10 +201,13 @@ class DiskWriter implements EntryWriter {
   }
 
   async discard(): Promise<void> {
-    this.#owner.release(this.#room)
-    // A second close of a FileHandle does nothing.
-    await this.#handle.close()
-    await rm(this.location.path, { force: true })
+    try {
+      // A second close of a FileHandle does nothing.
+      await this.#handle.close()
+    } finally {
+      // Room is free when the file is gone, whatever became of its descriptor.
+      await rm(this.location.path, { force: true }).finally(() => this.#owner.release(this.#room))
+    }
   }
 }
 

@@ -11,8 +11,8 @@ import type { OriginAnswer } from '../origin/fetch.js'
 /** A response's head while its body may still be coming: the length is unknown where the origin didn't say. */
 export type FillMeta = Omit<EntryMeta, 'length'> & { length: number | undefined }
 
-/** `no-room` and `disk`: it could be cached, but not now. */
-export type PassReason = NoCacheReason | 'no-room' | 'disk'
+/** `not-now`: it could be cached, but there is no room, or the disk or the origin has just failed. */
+export type PassReason = NoCacheReason | 'not-now'
 
 /** What a fill found out, told once. */
 export type FillHead =
@@ -21,10 +21,10 @@ export type FillHead =
   | { kind: 'failed'; attempts: Attempt[] }
 
 /**
- * How a fill ended; a metrics label. `broken`: the origin's body; `unwritten`: the disk failed in mid-body; `outgrown`: a body of unknown
- * length was larger than `cache.maxObject`; `not-stored`: whole, but the disk didn't take it over.
+ * How a fill ended; a metrics label. `broken`: the origin or the disk failed in mid-body; `outgrown`: a body of unknown length was larger
+ * than `cache.maxObject` or the room there was; `not-stored`: whole, but the disk didn't take it over.
  */
-export const FILL_OUTCOMES = ['stored', 'passed', 'failed', 'broken', 'unwritten', 'outgrown', 'not-stored'] as const
+export const FILL_OUTCOMES = ['stored', 'passed', 'failed', 'broken', 'outgrown', 'not-stored'] as const
 export type FillOutcome = (typeof FILL_OUTCOMES)[number]
 
 /**
@@ -106,9 +106,9 @@ class FillRun implements Fill {
       writer = await this.#deps.store.create(key, answer.length)
     } catch (error) {
       this.#deps.onFault('create', error)
-      return this.#pass(answer, 'disk')
+      return this.#pass(answer, 'not-now')
     }
-    if (!writer?.location) return this.#pass(answer, 'no-room')
+    if (!writer?.location) return this.#pass(answer, 'not-now')
     return this.#transfer(answer, writer, writer.location, meta)
   }
 
@@ -124,12 +124,12 @@ class FillRun implements Fill {
       }
       if (meta.length !== undefined && this.available !== meta.length) throw broken('the origin ended its body early')
     } catch (error) {
-      const outcome = breakOf(error)
-      if (outcome === 'unwritten') this.#deps.onFault('write', error)
+      const outgrown = error instanceof MillraceError && error.source === 'disk'
+      if (!(error instanceof MillraceError)) this.#deps.onFault('write', error)
       // Where no byte was told to anyone yet, the requests can still be served past the disk.
-      this.#finish('broken', { kind: 'pass', reason: outcome === 'outgrown' ? 'too-large' : 'disk' })
+      this.#finish('broken', { kind: 'pass', reason: outgrown ? 'too-large' : 'not-now' })
       await this.#discard(writer)
-      return outcome
+      return outgrown ? 'outgrown' : 'broken'
     }
     this.#finish('complete', ready)
     try {
@@ -176,12 +176,6 @@ class FillRun implements Fill {
     this.#waiting = []
     for (const resolve of waiting) resolve()
   }
-}
-
-function breakOf(error: unknown): 'broken' | 'unwritten' | 'outgrown' {
-  if (!(error instanceof MillraceError)) return 'unwritten'
-  if (error.source === 'origin') return 'broken'
-  return error.code === 'too-large' ? 'outgrown' : 'unwritten'
 }
 
 function broken(message: string): MillraceError {

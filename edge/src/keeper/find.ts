@@ -20,8 +20,10 @@ const MAX_ROUNDS = 4
 /**
  * Follows a request through the keeper. The failure of a fill counts for a request only as far as it asked the request's own origins;
  * with the others the request goes on.
+ *
+ * @param onFault told of an error of the cache disk, which the request then goes past
  */
-export async function find(keeper: Keeper, request: FillRequest): Promise<Found> {
+export async function find(keeper: Keeper, request: FillRequest, onFault: (operation: 'open', error: unknown) => void): Promise<Found> {
   const tried = new Map<string, Attempt>()
   let order = request.order
   for (let round = 0; round < MAX_ROUNDS; round++) {
@@ -36,7 +38,13 @@ export async function find(keeper: Keeper, request: FillRequest): Promise<Found>
     const head = await opened.fill.head
     if (head.kind === 'pass') return { kind: 'pass', order }
     if (head.kind === 'ready') {
-      const body = await GrowingBodyFile.open(head.location, opened.fill)
+      let body: GrowingBodyFile | undefined
+      try {
+        body = await GrowingBodyFile.open(head.location, opened.fill)
+      } catch (error) {
+        onFault('open', error)
+        return { kind: 'pass', order }
+      }
       if (body) return { kind: 'body', phase: opened.led ? 'miss' : 'coalesced', meta: head.meta, body }
       // The fill ended before its file was open: what it left is in the store, or nowhere.
       continue

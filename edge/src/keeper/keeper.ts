@@ -38,6 +38,9 @@ export interface LocalKeeperOptions {
 /** How long a response that may not be stored is remembered as such, so that its viewers don't queue behind one another's fills. */
 const PASS_TTL_MS = 10_000
 
+/** How long a disk that failed is written to no more: each try may cost a viewer a broken transfer. What it holds is still served. */
+const DISK_REST_MS = 10_000
+
 /** The keeper of an edge with one worker. */
 export class LocalKeeper implements Keeper {
   readonly #store: CacheStore
@@ -46,10 +49,18 @@ export class LocalKeeper implements Keeper {
   readonly #flights: SingleFlight<Fill>
   readonly #negative: NegativeCache
   readonly #passing: LRUCache<string, true>
+  #diskRestsUntil = 0
 
   constructor(store: CacheStore, dependencies: Omit<FillDependencies, 'store'>, options: LocalKeeperOptions) {
     this.#store = store
-    this.#deps = { ...dependencies, store }
+    this.#deps = {
+      ...dependencies,
+      store,
+      onFault: (operation, error) => {
+        if (operation === 'create' || operation === 'write') this.#diskRestsUntil = dependencies.now() + DISK_REST_MS
+        dependencies.onFault(operation, error)
+      },
+    }
     this.#options = options
     this.#flights = new SingleFlight({ maxFlights: options.maxFills, maxJoins: options.maxWaiters }, (fill) => fill.state === 'broken')
     this.#negative = new NegativeCache(options.negativeTtlMs, dependencies.now)
@@ -74,8 +85,8 @@ export class LocalKeeper implements Keeper {
       }
       if (entry) return { kind: 'stored', entry }
     }
-    if (this.#passing.has(key.hash)) return { kind: 'pass' }
     if (this.#negative.covers(key.hash, order)) return { kind: 'missing' }
+    if (this.#passing.has(key.hash) || this.#deps.now() < this.#diskRestsUntil) return { kind: 'pass' }
     const { value, led } = this.#flights.run(key.hash, () => this.#start(request))
     return { kind: 'fill', fill: value, led }
   }
@@ -93,9 +104,8 @@ export class LocalKeeper implements Keeper {
       ended: ended.then(async (outcome) => {
         const head = await fill.head
         if (head.kind === 'failed') this.#remember404(request.key, head.attempts)
-        // What has no room now may have some at the next request.
-        const lasting = head.kind === 'pass' && head.reason !== 'no-room' && head.reason !== 'disk'
-        if (lasting || outcome === 'outgrown') this.#passing.set(request.key.hash, true)
+        const uncacheable = head.kind === 'pass' && head.reason !== 'not-now'
+        if (uncacheable || outcome === 'outgrown') this.#passing.set(request.key.hash, true)
         this.#options.onFillEnded(outcome, performance.now() - startedAt)
       }),
     }
