@@ -37,8 +37,8 @@ function main() {
   checkNode()
   installPackages(packages.filter((entry) => !entry.present()).map((entry) => entry.name))
   mkdirSync(stamps, { recursive: true })
-  once('node_modules', lockStamp(), 'npm packages', () => run('npm', ['ci', '--no-audit', '--no-fund']))
-  once('build', sourceStamp(), 'build', () => run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-b']))
+  once('node_modules', lockStamp, 'npm packages', () => run('npm', ['ci', '--no-audit', '--no-fund']))
+  once('build', sourceStamp, 'build', () => run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-b']))
 }
 
 function checkNode() {
@@ -65,20 +65,20 @@ function installPackages(missing) {
   if (apt('install', '-y', '-qq', '--no-install-recommends', ...missing).status !== 0) fail(advice)
 }
 
-/** Runs `work` unless the stamp from the last success is the same. */
+/** Runs `work` unless what it reads and makes is as its last success left it. */
 function once(name, stamp, title, work) {
   const file = join(stamps, name)
-  if (existsSync(file) && readFileSync(file, 'utf8') === stamp) return
+  if (existsSync(file) && readFileSync(file, 'utf8') === stamp()) return
   say(title)
   const began = Date.now()
   work()
-  writeFileSync(file, stamp)
+  writeFileSync(file, stamp())
   say(`${title}: ${((Date.now() - began) / 1000).toFixed(1)} s`)
 }
 
 function lockStamp() {
-  if (!existsSync(join(root, 'node_modules'))) return `${Date.now()}`
-  return digest([process.version, readFileSync(join(root, 'package-lock.json'), 'utf8')])
+  const installed = existsSync(join(root, 'node_modules/.package-lock.json'))
+  return digest([`${installed}`, process.version, readFileSync(join(root, 'package-lock.json'), 'utf8')])
 }
 
 /** Paths, sizes and times of everything that the build reads, and whether its output is there. */

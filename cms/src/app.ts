@@ -1,5 +1,5 @@
 import type { ListenAddress } from '@millrace/common/config/units'
-import type { Running, StopPhase } from '@millrace/common/lifecycle'
+import { type Running, type StopPhase, stopInPhases } from '@millrace/common/lifecycle'
 import type { Logger } from '@millrace/common/log'
 import { startAdminServer } from '@millrace/common/metrics/admin-server'
 import { sql } from 'kysely'
@@ -50,7 +50,7 @@ export async function startCms(config: CmsConfig, log: Logger, onFatal: (error: 
   try {
     return await build(config, log, onFatal, phases, stopLater)
   } catch (error) {
-    for (const phase of phases) await phase.run()
+    await stopInPhases(phases, log)
     throw error
   }
 }
@@ -78,7 +78,6 @@ async function build(
   const queue = await openQueue(config.redis.url, log)
   stopLater('queue', queue.close)
   const dispatcher = new Agent({ connections: 16, connectTimeout: 3000 })
-  stopLater('origin connections', () => dispatcher.destroy())
 
   const client = new OriginClient(config.originToken.reveal(), dispatcher)
   const fleet = watchFleet(config, {
@@ -120,7 +119,25 @@ async function build(
     pulls: () => replicator.pulls,
   })
 
-  const loops = createReconcilers({ config, db, redis, queue, client, isHealthy, videos, replicator, sources, metrics, now, log })
+  const findSource = async (id: string) => {
+    const video = await findVideo(db, id)
+    return video?.state === 'deleted' ? undefined : video?.source
+  }
+  const loops = createReconcilers({
+    config,
+    db,
+    redis,
+    queue,
+    client,
+    isHealthy,
+    videos,
+    replicator,
+    sources,
+    findSource,
+    metrics,
+    now,
+    log,
+  })
 
   const consumer = new EventConsumer({
     redis: quiet(redis.duplicate({ maxRetriesPerRequest: null, commandTimeout: undefined }), log),
@@ -150,11 +167,7 @@ async function build(
   })
   const server = await createServer({
     log,
-    mediaOrigins: [
-      ...new Set(
-        [...config.edges.map((edge) => edge.url), ...(config.publicUrl ? [config.publicUrl] : [])].map((url) => new URL(url).origin),
-      ),
-    ],
+    mediaOrigins: () => [...new Set([...config.edges.map((edge) => edge.url), publicUrl].map((url) => new URL(url).origin))],
     onResponse: ({ method, route, status, seconds }) => metrics.requests.observe({ method, route, status }, seconds),
   })
   stopLater('http', async () => {
@@ -167,7 +180,7 @@ async function build(
   const { token } = config.api
   await server.register(
     async (api) => {
-      api.addHook('onRequest', token ? bearerGuard(token) : localGuard(() => new URL(publicUrl).host))
+      api.addHook('onRequest', token ? bearerGuard(token) : localGuard)
       videoRoutes(api, { videos, reader, playback })
       liveRoutes(api, { feed, nodes: async () => nodeList(config, fleet, await readHeartbeats(redis)) })
     },
@@ -176,7 +189,7 @@ async function build(
   await server.register(async (internal) => {
     internal.addHook('onRequest', bearerGuard(config.internalToken))
     sourceRoutes(internal, {
-      findSource: async (id) => (await findVideo(db, id))?.source,
+      findSource,
       pathOf: (id) => sources.pathOf(id),
     })
   })
@@ -196,6 +209,8 @@ async function build(
   stopLater('reconcilers', async () => {
     await Promise.all([replicator.stop(), ...Object.values(loops).map((loop) => loop.stop())])
   })
+  // First of these: whoever waits for an origin that hangs must not hold up the others.
+  stopLater('origin connections', () => dispatcher.destroy())
 
   const admin = await startAdminServer({
     listen: config.admin.listen,

@@ -2,8 +2,8 @@ import type { Logger } from '@millrace/common/log'
 import type { Redis } from 'ioredis'
 import type { Kysely } from 'kysely'
 import type { CmsConfig } from './config.js'
-import type { Database } from './db/schema.js'
-import { findOpenRun, findVideo, openRuns, updateRun } from './db/video-store.js'
+import type { Database, Source } from './db/schema.js'
+import { findOpenRun, openRuns, updateRun } from './db/video-store.js'
 import { Loop } from './loop.js'
 import type { LOOPS, Metrics } from './metrics.js'
 import type { OriginClient } from './nodes/origin-client.js'
@@ -26,6 +26,7 @@ export interface ReconcilerDeps {
   videos: VideoService
   replicator: Replicator
   sources: Sources
+  findSource: (videoId: string) => Promise<Source | undefined>
   metrics: Metrics
   now: () => Date
   log: Logger
@@ -33,7 +34,7 @@ export interface ReconcilerDeps {
 
 /** The loops that bring queue, replicas, origins and files in line with the rows, whatever was missed meanwhile. */
 export function createReconcilers(deps: ReconcilerDeps): Record<(typeof LOOPS)[number], Loop> {
-  const { config, db, redis, queue, client, isHealthy, videos, replicator, sources, metrics, now, log } = deps
+  const { config, db, redis, queue, client, isHealthy, videos, replicator, sources, findSource, metrics, now, log } = deps
   const { origins } = config
   const loop = (name: (typeof LOOPS)[number], run: () => Promise<void>, everyMs = config.jobs.reconcileEvery) =>
     new Loop({
@@ -75,7 +76,7 @@ export function createReconcilers(deps: ReconcilerDeps): Record<(typeof LOOPS)[n
     sources: loop(
       'sources',
       async () => {
-        const removed = await sources.tidy(async (id) => (await findVideo(db, id)) !== undefined, Date.now())
+        const removed = await sources.tidy(async (id) => (await findSource(id)) !== undefined, Date.now())
         if (removed.length > 0) log.info({ files: removed.length }, 'leftovers of uploads removed')
       },
       TIDY_EVERY_MS,

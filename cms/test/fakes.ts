@@ -11,6 +11,12 @@ export class FakeOrigin {
   readonly pulls: (PullRequest & { key: string })[] = []
   readonly removed: string[] = []
   failPulls = 0
+  /** Keys whose deletion it fails to do. */
+  readonly stuck = new Set<string>()
+  /** Called while a pull is under way. */
+  onPull: () => Promise<unknown> = async () => undefined
+  /** Takes requests and never answers them. */
+  silent = false
   readonly #operations = new Map<string, Operation>()
   #server: Server | undefined
   #port = 0
@@ -37,6 +43,7 @@ export class FakeOrigin {
       response.writeHead(status, { 'content-type': 'application/json' }).end(body === undefined ? '' : JSON.stringify(body))
     const [, , kind, videoId = '', rev = '', verb] = (request.url ?? '').split('/')
     const key = `${videoId}/${rev}`
+    if (this.silent && kind !== 'status') return undefined
     if (request.headers.authorization !== `Bearer ${ORIGIN_TOKEN}`) return json(401)
     if (kind === 'status') {
       const disk = { totalBytes: 1, freeBytes: 1 }
@@ -48,6 +55,7 @@ export class FakeOrigin {
       return json(200, { videoId, assets: mine(this.assets).map((one) => held(videoId, one)), staged: mine(this.staged) })
     }
     if (request.method === 'DELETE') {
+      if (this.stuck.has(key)) return json(500)
       this.removed.push(key)
       this.assets.delete(key)
       this.staged.delete(key)
@@ -63,9 +71,10 @@ export class FakeOrigin {
     request.on('data', (chunk) => {
       body += chunk
     })
-    return request.on('end', () => {
+    return request.on('end', async () => {
       this.pulls.push({ ...JSON.parse(body), key })
       const [videoId, rev] = key.split('/') as [string, string]
+      await this.onPull()
       const operation: Operation = {
         id: `op-${this.pulls.length}`,
         kind: 'pull',

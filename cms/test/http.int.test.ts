@@ -121,6 +121,7 @@ describe('an upload', () => {
 
     await api.call('DELETE', `/api/v1/videos/${video.id}`)
     expect(await stored()).toEqual([])
+    expect((await get({})).status).toBe(404)
   })
 })
 
@@ -173,6 +174,7 @@ describe('a bad request', () => {
     [{ url: 'http://example.com/a', title: 'a\u0000b' }],
     [{ url: 'http://example.com/a', title: '' }],
     [{ url: `http://example.com/${'a'.repeat(5000)}` }],
+    [{ url: `http://example.com/${'ü'.repeat(2000)}` }],
   ])('to create from %j gets 400', async (body) => {
     expect(await api.call('POST', '/api/v1/videos', body)).toMatchObject({ status: 400, body: { code: 'invalid-request' } })
   })
@@ -331,6 +333,8 @@ describe('the service', () => {
     const page = await fetch(`${app.url}/`)
     const html = await page.text()
     expect(page.headers.get('content-security-policy')).toMatch(/default-src 'self'.*frame-ancestors 'none'/)
+    // The page may also be opened as localhost: its manifests are then another origin's.
+    expect(page.headers.get('content-security-policy')).toContain(` ${app.url};`)
     expect(html).not.toMatch(/<script(?![^>]*\bsrc=)|\son[a-z]+=|style="/)
     const files = [...html.matchAll(/(?:src|href)="(\/[^"]+)"/g)].map(([, path]) => path!)
     expect(files.length).toBeGreaterThan(4)

@@ -169,6 +169,45 @@ for (const engine of engines) {
       expect((await listReplicas(database.db, id, 'r1')).every((replica) => replica.error === null)).toBe(true)
     })
 
+    it('does not show what an attempt publishes that was given up before, since its files are swept', async () => {
+      const id = await create()
+      const context = { now, origins: ['o1', 'o2'], wantedReplicas: 2 }
+      await applyEvent(database.db, event('taken', id, 1), context)
+      await updateRun(database.db, id, 1, { ended_at: now })
+      await updateVideo(database.db, id, { state: 'cancelled' }, now)
+      await loseAttempts(database.db, id, { run: 1 }, now)
+      expect(await applyEvent(database.db, event('published', id, 1), context)).toBe('stale')
+      expect(await findVideo(database.db, id)).toMatchObject({ state: 'cancelled', rev: null })
+    })
+
+    it('takes an attempt for dead that is heard of after a newer one', async () => {
+      const id = await create()
+      const context = { now, origins: ['o1'], wantedReplicas: 1 }
+      await applyEvent(database.db, event('taken', id, 2), context)
+      expect(await applyEvent(database.db, event('taken', id, 1), context)).toBe('stale')
+      expect((await listAttempts(database.db, id)).map(({ attempt, state }) => [attempt, state])).toEqual([
+        [1, 'lost'],
+        [2, 'running'],
+      ])
+    })
+
+    it('counts what each video lacks; a copy too many of one makes up for no other', async () => {
+      const context = { now, origins: ['o1', 'o2'], wantedReplicas: 1 }
+      const before = await countMissingReplicas(database.db, ['o1', 'o2'], 1)
+      const [rich, poor] = [await create(), await create()]
+      await applyEvent(database.db, event('published', rich, 1, { heldBy: ['o1', 'o2'] }), context)
+      await applyEvent(database.db, event('published', poor, 1, { heldBy: [] }), context)
+      expect(await countMissingReplicas(database.db, ['o1', 'o2'], 1)).toBe(before + 1)
+    })
+
+    it('forgets the failed replica for which another origin stood in', async () => {
+      const id = await create()
+      const context = { now, origins: ['o1', 'o2'], wantedReplicas: 1 }
+      await applyEvent(database.db, event('published', id, 1, { heldBy: ['o2'] }), context)
+      expect((await findVideo(database.db, id))?.state).toBe('ready')
+      expect((await listReplicas(database.db, id, 'r1')).map((replica) => replica.origin_id)).toEqual(['o2'])
+    })
+
     it('refuses an event of no run here', async () => {
       const id = await create()
       const context = { now, origins: ['o1'], wantedReplicas: 1 }
@@ -200,7 +239,7 @@ for (const engine of engines) {
 
     it('keeps a wish for a sweep that comes while one is done', async () => {
       const id = await create()
-      const mine = async (at: Date) => (await dueSweeps(database.db, ['o1'], at)).filter((sweep) => sweep.video_id === id)
+      const mine = async (at: Date) => (await dueSweeps(database.db, 'o1', at)).filter((sweep) => sweep.video_id === id)
       await askForSweeps(database.db, id, ['o1', 'o2'], later)
       expect(await mine(now)).toEqual([])
       await askForSweeps(database.db, id, ['o1'], now)

@@ -35,10 +35,7 @@ export class AccessLog {
   }
 }
 
-/** An URL's path as logs may show it: signature gone, length bounded. */
+/** A URL's path as logs may show it: no signature, wherever and however it stands, and a bounded length. */
 export function redactPath(path: string): string {
-  const slash = path.indexOf('/', 1)
-  const route = slash < 0 ? path.slice(1) : path.slice(1, slash)
-  const rest = slash < 0 ? '' : path.slice(slash)
-  return `/${redactRoute(route)}${rest}`.slice(0, 512)
+  return path.replace(/%7e/gi, '~').split('/').map(redactRoute).join('/').slice(0, 512)
 }

@@ -1,6 +1,7 @@
 import { notModified } from './http/conditional.js'
-import type { Exchange, HeaderList } from './http/exchange.js'
+import type { Exchange, HeaderList, RequestHeaders } from './http/exchange.js'
 import { passHead } from './http/headers.js'
+import { parseRange } from './http/range.js'
 import type { Attempt } from './origin/fallback.js'
 import type { OriginAnswer } from './origin/fetch.js'
 import type { Origins } from './origin/origins.js'
@@ -23,8 +24,7 @@ export async function answerPass(
   exchange.onAborted(() => abort.abort())
   if (exchange.aborted) return { kind: 'left' }
   const method = exchange.method === 'HEAD' ? 'HEAD' : 'GET'
-  // Whether an If-Range holds is only known with the answer: without the range the whole is right in either case.
-  const range = method === 'GET' && exchange.headers.ifRange === undefined ? exchange.headers.range : undefined
+  const range = method === 'GET' ? passableRange(exchange.headers) : undefined
   const wanted = range === undefined ? [200] : [200, 206, 416]
   const fetched = await origins.fetch(order, { purpose: 'pass', method, path, range, wanted, signal: abort.signal })
   if (!fetched.ok) return exchange.aborted ? { kind: 'left' } : { kind: 'exhausted', attempts: fetched.attempts }
@@ -41,6 +41,13 @@ export async function answerPass(
     await stream(exchange, answer, extra)
   }
   return { kind: 'answered', origin: answer.origin }
+}
+
+/** The Range to ask an origin for: never what no origin could read. Without one the whole is right in any case. */
+function passableRange({ range, ifRange }: RequestHeaders): string | undefined {
+  // Whether an If-Range holds is only known with the answer.
+  if (ifRange !== undefined) return undefined
+  return parseRange(range, Number.MAX_SAFE_INTEGER).kind === 'whole' ? undefined : range
 }
 
 async function stream(exchange: Exchange, answer: OriginAnswer, extra: HeaderList): Promise<void> {

@@ -15,6 +15,7 @@ import type { Keeper } from './keeper/keeper.js'
 import { type Attempt, allMissing, exhausted } from './origin/fallback.js'
 import type { Origins } from './origin/origins.js'
 import type { Decision, RequestClass } from './phase.js'
+import { refused } from './refusal.js'
 
 export interface HandlerDependencies {
   keeper: Keeper
@@ -136,8 +137,4 @@ class RequestHandler {
   #extra(decision: Decision, further: HeaderList = []): HeaderList {
     return [...decisionHeaders(decision), ...this.#cors, ...further]
   }
-}
-
-function refused(status: number, code: string, message: string): MillraceError {
-  return new MillraceError(message, { code, source: 'client', retryable: false, status })
 }

@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { parseConfig } from '@millrace/common/config/load'
 import { stopInPhases } from '@millrace/common/lifecycle'
 import { createLogger } from '@millrace/common/log'
+import { until } from '@millrace/common/testing/until'
 import { Agent, type Dispatcher, request } from 'undici'
 import { startEdge } from '../src/app.js'
 import { configSchema } from '../src/config.js'
@@ -29,6 +30,8 @@ export interface TestEdge {
   port: number
   get: (path: string, headers?: Record<string, string>, method?: Dispatcher.HttpMethod) => Promise<Answer>
   admin: (path: string) => Promise<{ status: number; text: string }>
+  /** Resolves when no fill is running: what may be stored, is. */
+  idle: () => Promise<unknown>
   stop: () => Promise<void>
 }
 
@@ -40,15 +43,17 @@ export async function startTestEdge(cachePath: string, origins: TestOrigin[], ov
   const agent = new Agent({ connections: 256, pipelining: 1 })
   const url = `http://127.0.0.1:${app.address.port}`
   const adminUrl = `http://127.0.0.1:${app.admin.port}`
+  const admin = async (path: string) => {
+    const { statusCode, body } = await request(adminUrl + path)
+    return { status: statusCode, text: await body.text() }
+  }
   return {
     url,
     adminUrl,
     port: app.address.port,
     get: (path, headers = {}, method = 'GET') => fetchAnswer(agent, url + path, headers, method),
-    admin: async (path) => {
-      const { statusCode, body } = await request(adminUrl + path)
-      return { status: statusCode, text: await body.text() }
-    },
+    admin,
+    idle: () => until('no running fill', async () => (await admin('/metrics')).text.includes('running_fills{service="edge",id="e1"} 0')),
     stop: async () => {
       await agent.destroy()
       if (!(await stopInPhases(app.phases, log))) throw new Error('the edge did not stop cleanly')

@@ -26,6 +26,7 @@ describe('an edge answering players', () => {
 
   it('fetches a miss once and answers the second request from disk, with the same headers and bytes', async () => {
     const miss = await edge.get(`/o1${path}?session=7`)
+    await edge.idle()
     const hit = await edge.get(`/o1${path}`)
     for (const answer of [miss, hit]) {
       expect(answer.status).toBe(200)
@@ -66,7 +67,7 @@ describe('an edge answering players', () => {
         'content-length': String(end - start + 1),
       })
       expect(answer.body.equals(body.subarray(start, end + 1))).toBe(true)
-      await edge.get(`/o1${path}`)
+      await edge.idle()
     }
     expect(o1.requests.length).toBe(1)
   })
@@ -120,6 +121,7 @@ describe('an edge answering players', () => {
     for (const phase of ['miss', 'hit']) {
       const answer = await edge.get(`/o1/files/${VIDEO}/r1/empty.vtt`)
       expect([answer.status, answer.headers['x-cache'], answer.headers['content-length']]).toEqual([200, phase, '0'])
+      await edge.idle()
     }
   })
 
@@ -131,12 +133,14 @@ describe('an edge answering players', () => {
     })
     const miss = await edge.get(`/o1${path}`)
     expect([miss.status, miss.headers['transfer-encoding'], miss.body.equals(body)]).toEqual([200, 'chunked', true])
+    await edge.idle()
     const hit = await edge.get(`/o1${path}`, { range: 'bytes=10-19' })
     expect([hit.status, hit.headers['x-cache'], hit.body.equals(body.subarray(10, 20))]).toEqual([206, 'hit', true])
   })
 
   it('reports itself on the admin listener: ready, metrics by phase, status by its contract', async () => {
     await edge.get(`/o1${path}`)
+    await edge.idle()
     await edge.get(`/o1${path}`)
     expect(await edge.admin('/readyz')).toMatchObject({ status: 200 })
     expect((await edge.admin('/metrics')).text).toMatch(/millrace_edge_requests_total\{phase="hit",class="segment",.*\} 1/)

@@ -1,4 +1,3 @@
-import { until } from '@millrace/common/testing/until'
 import { request } from 'undici'
 import { expect, it } from 'vitest'
 import { cacheFiles, segment, startTestEdge, tempFolder } from './edge.js'
@@ -49,7 +48,7 @@ it('serves only right bytes for five seconds of random requests, ranges, aborts 
   }
   try {
     await Promise.all(Array.from({ length: 16 }, client))
-    await until('no running fill', async () => (await edge.admin('/metrics')).text.includes('running_fills{service="edge",id="e1"} 0'))
+    await edge.idle()
     const files = await cacheFiles(folder.path)
     expect(files.tmp).toEqual([])
     expect(files.diskBytes).toBeLessThanOrEqual(BUDGET)

@@ -1,9 +1,10 @@
 import { type Asset, sequencesOf } from '@millrace/common/contracts/asset'
 import type { Replica } from '@millrace/common/contracts/cms-api'
 import type { ErrorBody } from '@millrace/common/errors'
+import type { ExpressionBuilder } from 'kysely'
 import { renditionsOf } from '../videos/view.js'
 import { json } from './json.js'
-import type { AssetRow, AttemptRow, AttemptState, ReplicaRow } from './schema.js'
+import type { AssetRow, AttemptRow, AttemptState, Database, ReplicaRow } from './schema.js'
 import type { Db } from './video-store.js'
 
 /** Remembers a published revision; a second time changes nothing. */
@@ -87,8 +88,9 @@ export async function saveReplica(db: Db, videoId: string, rev: string, change: 
     .execute()
 }
 
-export async function dropReplica(db: Db, videoId: string, rev: string, originId: string): Promise<void> {
-  await db.deleteFrom('replicas').where('video_id', '=', videoId).where('rev', '=', rev).where('origin_id', '=', originId).execute()
+/** Once enough origins hold a revision, the rows of those that don't say nothing any more. */
+export async function dropOtherReplicas(db: Db, videoId: string, rev: string): Promise<void> {
+  await db.deleteFrom('replicas').where('video_id', '=', videoId).where('rev', '=', rev).where('state', '!=', 'held').execute()
 }
 
 export async function listReplicas(db: Db, videoId: string, rev: string): Promise<ReplicaRow[]> {
@@ -102,17 +104,22 @@ export interface ShortVideo {
   state: 'ready' | 'degraded'
 }
 
+/** The replicas of a video's playing revision that these origins hold. */
+function heldBy(origins: string[]) {
+  return (eb: ExpressionBuilder<Database, 'videos' | 'replicas'>) =>
+    eb.and([
+      eb('replicas.video_id', '=', eb.ref('videos.id')),
+      eb('replicas.rev', '=', eb.ref('videos.rev')),
+      eb('replicas.state', '=', 'held'),
+      eb('replicas.origin_id', 'in', origins),
+    ])
+}
+
 /** Playable revisions held by fewer of the known origins than wanted, and those that are called degraded without need; by id, a page. */
 export async function videosToReplicate(db: Db, origins: string[], wanted: number, after = ''): Promise<ShortVideo[]> {
   const rows = await db
     .selectFrom('videos')
-    .leftJoin('replicas', (join) =>
-      join
-        .onRef('replicas.video_id', '=', 'videos.id')
-        .onRef('replicas.rev', '=', 'videos.rev')
-        .on('replicas.state', '=', 'held')
-        .on('replicas.origin_id', 'in', origins),
-    )
+    .leftJoin('replicas', (join) => join.on(heldBy(origins)))
     .select(['videos.id', 'videos.rev', 'videos.state'])
     .where('videos.state', 'in', ['ready', 'degraded'])
     .where('videos.rev', 'is not', null)
@@ -127,21 +134,20 @@ export async function videosToReplicate(db: Db, origins: string[], wanted: numbe
 
 /** Replicas that playable videos lack, for the metrics. */
 export async function countMissingReplicas(db: Db, origins: string[], wanted: number): Promise<number> {
-  const playable = await db
+  const short = db
     .selectFrom('videos')
-    .select((eb) => eb.fn.countAll<number>().as('videos'))
-    .where('rev', 'is not', null)
-    .where('state', '!=', 'deleted')
-    .executeTakeFirstOrThrow()
-  const held = await db
-    .selectFrom('replicas')
-    .innerJoin('videos', (join) => join.onRef('videos.id', '=', 'replicas.video_id').onRef('videos.rev', '=', 'replicas.rev'))
-    .select((eb) => eb.fn.countAll<number>().as('replicas'))
-    .where('replicas.state', '=', 'held')
-    .where('replicas.origin_id', 'in', origins)
+    .leftJoin('replicas', (join) => join.on(heldBy(origins)))
+    .select((eb) => eb.fn.count<number>('replicas.origin_id').as('held'))
     .where('videos.state', '!=', 'deleted')
+    .where('videos.rev', 'is not', null)
+    .groupBy('videos.id')
+    .having((eb) => eb(eb.fn.count('replicas.origin_id'), '<', wanted))
+    .as('short')
+  const { videos, held } = await db
+    .selectFrom(short)
+    .select((eb) => [eb.fn.countAll<number>().as('videos'), eb.fn.sum<number>('held').as('held')])
     .executeTakeFirstOrThrow()
-  return Math.max(0, Number(playable.videos) * wanted - Number(held.replicas))
+  return Number(videos) * wanted - Number(held)
 }
 
 /** Records what became of an attempt; also of one whose `taken` was never heard of. An attempt that ended stays as it ended. */
@@ -169,6 +175,10 @@ export async function loseAttempts(db: Db, videoId: string, filter: { below?: nu
   if (filter.below !== undefined) query = query.where('attempt', '<', filter.below)
   if (filter.run !== undefined) query = query.where('run', '=', filter.run)
   await query.execute()
+}
+
+export async function findAttempt(db: Db, videoId: string, attempt: number): Promise<AttemptRow | undefined> {
+  return db.selectFrom('attempts').selectAll().where('video_id', '=', videoId).where('attempt', '=', attempt).executeTakeFirst()
 }
 
 export async function listAttempts(db: Db, videoId: string): Promise<AttemptRow[]> {

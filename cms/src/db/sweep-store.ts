@@ -1,5 +1,7 @@
 import type { Db } from './video-store.js'
 
+const SWEEPS_AT_ONCE = 100
+
 /** Asks for a sweep of a video at these origins; of two wishes for one origin the earlier counts. */
 export async function askForSweeps(db: Db, videoId: string, origins: string[], dueAt: Date): Promise<void> {
   if (origins.length === 0) return
@@ -22,15 +24,15 @@ export interface Sweep {
   asked: number
 }
 
-export async function dueSweeps(db: Db, origins: string[], now: Date, limit = 200): Promise<Sweep[]> {
-  if (origins.length === 0) return []
+/** What is to be done at an origin, the longest due first. */
+export async function dueSweeps(db: Db, origin: string, now: Date): Promise<Sweep[]> {
   return db
     .selectFrom('sweeps')
     .selectAll()
-    .where('origin_id', 'in', origins)
+    .where('origin_id', '=', origin)
     .where('due_at', '<=', now)
     .orderBy('due_at')
-    .limit(limit)
+    .limit(SWEEPS_AT_ONCE)
     .execute()
 }
 

@@ -1,10 +1,21 @@
 import type { JobEvent } from '@millrace/common/contracts/events'
 import { jobId } from '@millrace/common/contracts/transcode-job'
 import type { Kysely, Transaction } from 'kysely'
-import { insertAsset, listReplicas, listRevisions, loseAttempts, saveAttempt, saveReplica, supersedeOthers } from '../db/asset-store.js'
+import {
+  dropOtherReplicas,
+  findAttempt,
+  insertAsset,
+  listReplicas,
+  listRevisions,
+  loseAttempts,
+  saveAttempt,
+  saveReplica,
+  supersedeOthers,
+} from '../db/asset-store.js'
 import type { Database, RunRow, VideoRow } from '../db/schema.js'
 import { askForSweeps } from '../db/sweep-store.js'
 import { findRun, lockVideo, updateRun, updateVideo, type VideoChange } from '../db/video-store.js'
+import { isFull } from '../placement/plan.js'
 import { nextState, type VideoEvent } from '../videos/states.js'
 
 export interface ApplyContext {
@@ -86,7 +97,7 @@ class Application {
     }
     if (event.type === 'failed') await saveAttempt(tx, { ...key, state: 'failed', stage: event.stage, error: event.error })
     else if (event.type === 'published' || event.type === 'cancelled') await saveAttempt(tx, { ...key, state: event.type })
-    else await saveAttempt(tx, { ...key, state: 'running' })
+    else await saveAttempt(tx, { ...key, state: event.attempt < this.video.max_attempt ? 'lost' : 'running' })
   }
 
   private async taken(): Promise<Applied> {
@@ -117,8 +128,11 @@ class Application {
   private async published(event: JobEvent & { type: 'published' }): Promise<Applied> {
     const { tx, video, context } = this
     const known = await listRevisions(tx, video.id)
+    const attempt = await findAttempt(tx, video.id, event.attempt)
     await this.endRun(event)
-    if (video.state === 'deleted' || known.some((asset) => asset.attempt >= event.attempt)) {
+    // What an attempt brings that was given up before may be swept already.
+    const givenUp = attempt?.state !== 'published'
+    if (video.state === 'deleted' || givenUp || known.some((asset) => asset.attempt >= event.attempt)) {
       await this.sweep()
       return 'stale'
     }
@@ -128,16 +142,16 @@ class Application {
     await this.sweep()
     const source = video.source.kind === 'url' ? { ...video.source, bytes: event.source.bytes } : video.source
     // While a newer run is under way the state is that run's; this revision plays meanwhile.
-    const settled = this.run.run === video.run ? await this.settled(event.rev) : undefined
-    const state = settled && nextState(video.state, settled)
+    const settled = await this.settled(event.rev)
+    if (settled === 'settle-full') await dropOtherReplicas(tx, video.id, event.rev)
+    const state = this.run.run === video.run ? nextState(video.state, settled) : undefined
     await updateVideo(tx, video.id, { ...(state && { state }), rev: event.rev, source, error: null }, context.now)
     return 'applied'
   }
 
   private async settled(rev: string): Promise<'settle-full' | 'settle-short'> {
     const replicas = await listReplicas(this.tx, this.video.id, rev)
-    const held = replicas.filter((replica) => replica.state === 'held' && this.context.origins.includes(replica.origin_id))
-    return held.length >= this.context.wantedReplicas ? 'settle-full' : 'settle-short'
+    return isFull(this.context.origins, replicas, this.context.wantedReplicas) ? 'settle-full' : 'settle-short'
   }
 
   /** After the end of its run an attempt can only leave things behind. */

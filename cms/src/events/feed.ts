@@ -74,6 +74,8 @@ export class EventFeed {
   async stop(): Promise<void> {
     clearInterval(this.#heartbeat)
     for (const response of this.#listeners) response.end()
+    // A change that is being read now has nobody to go to any more.
+    this.#listeners.clear()
     await this.#flushing
   }
 

@@ -15,19 +15,18 @@ export function bearerGuard(token: Secret): Guard {
 
 /**
  * A CMS without a token trusts its machine, so it must not be talked to by web pages from elsewhere: neither by a name that was made
- * to resolve to loopback (DNS rebinding), nor by a form or fetch of another site.
+ * to resolve to loopback (DNS rebinding) or that a proxy publishes, nor by a form or fetch of another site.
  *
  * @throws MillraceError `wrong-host` (403), `cross-origin` (403)
  */
-export function localGuard(publicHost: () => string): Guard {
-  return async (request) => {
-    const host = request.headers.host ?? ''
-    const local = /^(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$/.test(host)
-    if (!local && host !== publicHost()) throw clientError('wrong-host', `this service is not ${host.slice(0, 100)}`, 403)
-    const { origin } = request.headers
-    if (origin !== undefined && request.method !== 'GET' && hostOf(origin) !== host) {
-      throw clientError('cross-origin', 'changes are taken from this site only', 403)
-    }
+export const localGuard: Guard = async (request) => {
+  const host = request.headers.host ?? ''
+  if (!/^(127\.0\.0\.1|localhost|\[::1\])(:\d+)?$/.test(host)) {
+    throw clientError('wrong-host', `without an API token this service is its own machine's only, not ${host.slice(0, 100)}`, 403)
+  }
+  const { origin } = request.headers
+  if (origin !== undefined && request.method !== 'GET' && hostOf(origin) !== host) {
+    throw clientError('cross-origin', 'changes are taken from this site only', 403)
   }
 }
 

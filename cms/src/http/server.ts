@@ -12,8 +12,8 @@ export type App = FastifyInstance
 
 export interface ServerOptions {
   log: Logger
-  /** Hosts that the page may fetch media from. */
-  mediaOrigins: string[]
+  /** Origins that the page may fetch media from; known once the service listens. */
+  mediaOrigins: () => string[]
   onResponse: (seen: { method: string; route: string; status: number; seconds: number }) => void
 }
 
@@ -43,10 +43,9 @@ export async function createServer({ log, mediaOrigins, onResponse }: ServerOpti
   app.addContentTypeParser('application/octet-stream', (_request, payload, done) => done(null, payload))
   app.removeContentTypeParser('text/plain')
 
-  const policy = contentSecurityPolicy(mediaOrigins)
   app.addHook('onRequest', async (_request, reply) => {
     reply.headers({
-      'content-security-policy': policy,
+      'content-security-policy': contentSecurityPolicy(mediaOrigins()),
       'x-content-type-options': 'nosniff',
       'referrer-policy': 'no-referrer',
       'cache-control': 'no-store',

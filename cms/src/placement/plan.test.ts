@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest'
-import { planReplicas, pullBackoff } from './plan.js'
+import { isFull, planReplicas, pullBackoff } from './plan.js'
 
 const now = new Date(1_000_000)
 const later = new Date(1_000_001)
@@ -10,11 +10,11 @@ const all = () => true
 
 describe('where replicas are missing', () => {
   it('is at the next of the placement list', () => {
-    expect(planReplicas(ranked, [held('o1')], all, 2, now)).toEqual({ wanted: ['o2'], due: ['o2'], full: false })
+    expect(planReplicas(ranked, [held('o1')], all, 2, now)).toEqual({ wanted: ['o2'], due: ['o2'] })
   })
 
   it('stays at an origin that is down, but it is not its turn', () => {
-    expect(planReplicas(ranked, [held('o1'), failed('o2')], (id) => id !== 'o2', 2, now)).toEqual({ wanted: ['o2'], due: [], full: false })
+    expect(planReplicas(ranked, [held('o1'), failed('o2')], (id) => id !== 'o2', 2, now)).toEqual({ wanted: ['o2'], due: [] })
   })
 
   it('waits after a failure', () => {
@@ -23,11 +23,17 @@ describe('where replicas are missing', () => {
   })
 
   it('is nowhere when a stand-in holds what another should', () => {
-    expect(planReplicas(ranked, [held('o1'), held('o3'), failed('o2')], all, 2, now)).toEqual({ wanted: [], due: [], full: true })
+    expect(planReplicas(ranked, [held('o1'), held('o3'), failed('o2')], all, 2, now)).toEqual({ wanted: [], due: [] })
   })
 
   it('does not count origins that are no longer in the fleet', () => {
-    expect(planReplicas(['o1', 'o3'], [held('o9'), held('o1')], all, 2, now)).toEqual({ wanted: ['o3'], due: ['o3'], full: false })
+    expect(planReplicas(['o1', 'o3'], [held('o9'), held('o1')], all, 2, now)).toEqual({ wanted: ['o3'], due: ['o3'] })
+  })
+
+  it('is told by the held copies in the fleet alone', () => {
+    expect(isFull(['o1', 'o2'], [held('o1'), failed('o2')], 2)).toBe(false)
+    expect(isFull(['o1', 'o2'], [held('o1'), held('o9')], 2)).toBe(false)
+    expect(isFull(['o1', 'o2'], [held('o1'), held('o2')], 2)).toBe(true)
   })
 
   it('waits longer after each failure, five minutes at most', () => {

@@ -5,7 +5,6 @@ export interface ReplicaPlan {
   wanted: string[]
   /** Of these, the ones whose turn it is: healthy, and not waiting after a failure. */
   due: string[]
-  full: boolean
 }
 
 /**
@@ -24,7 +23,16 @@ export function planReplicas(
   const missing = Math.max(0, wantedCount - held.length)
   const wanted = ranked.filter((id) => !held.includes(id)).slice(0, missing)
   const due = wanted.filter((id) => healthy(id) && (row(id)?.retry_at ?? now) <= now)
-  return { wanted, due, full: missing === 0 }
+  return { wanted, due }
+}
+
+/** Whether enough origins of the fleet hold it. */
+export function isFull(
+  origins: readonly string[],
+  replicas: readonly Pick<ReplicaRow, 'origin_id' | 'state'>[],
+  wantedCount: number,
+): boolean {
+  return replicas.filter((replica) => replica.state === 'held' && origins.includes(replica.origin_id)).length >= wantedCount
 }
 
 /** Milliseconds until a failed pull is tried again. */

@@ -1,12 +1,16 @@
+import { MillraceError } from '@millrace/common/errors'
 import type { Logger } from '@millrace/common/log'
 import type { Kysely } from 'kysely'
 import type { OriginConfig } from '../config.js'
 import { deleteRevision, listAttempts, listRevisions } from '../db/asset-store.js'
 import type { Database } from '../db/schema.js'
-import { askForSweeps, dueSweeps, finishSweep, type Sweep } from '../db/sweep-store.js'
+import { dueSweeps, finishSweep, type Sweep } from '../db/sweep-store.js'
 import { findRun, findVideo } from '../db/video-store.js'
 import type { OriginClient } from '../nodes/origin-client.js'
 import { planSweep } from './plan.js'
+
+/** How long a sweep waits that its origin would not do: it may be busy with that very revision. */
+const REFUSED_MS = 10_000
 
 export interface SweeperOptions {
   db: Kysely<Database>
@@ -21,37 +25,31 @@ export interface SweeperOptions {
 
 /** One round of deletions at the origins that answer. A wish stays until its origin has done it: a tombstone. */
 export async function sweepOrigins(options: SweeperOptions): Promise<void> {
-  const { db, origins, isHealthy, now, log } = options
-  const up = origins.filter((origin) => isHealthy(origin.id))
-  const sweeps = await dueSweeps(
-    db,
-    up.map((origin) => origin.id),
-    now(),
-  )
-  await Promise.all(
-    up.map(async (origin) => {
-      for (const sweep of sweeps.filter((other) => other.origin_id === origin.id)) {
-        try {
-          await sweepOne(options, origin, sweep)
-        } catch (error) {
-          // The others would meet the same; the wish stays and the next round tries again.
-          log.warn({ err: error, origin: origin.id, videoId: sweep.video_id }, 'origin not swept')
-          return
-        }
-      }
-    }),
-  )
+  const { origins, isHealthy } = options
+  await Promise.all(origins.filter((origin) => isHealthy(origin.id)).map((origin) => sweepOrigin(options, origin)))
+}
+
+async function sweepOrigin(options: SweeperOptions, origin: OriginConfig): Promise<void> {
+  const { db, now, log } = options
+  for (const sweep of await dueSweeps(db, origin.id, now())) {
+    try {
+      await sweepOne(options, origin, sweep)
+    } catch (error) {
+      log.warn({ err: error, origin: origin.id, videoId: sweep.video_id }, 'origin not swept; it will be tried again')
+      // An origin that doesn't answer would not answer the others either.
+      if (!(error instanceof MillraceError) || error.code === 'unreachable') return
+      await finishSweep(db, sweep, new Date(now().getTime() + REFUSED_MS))
+    }
+  }
 }
 
 async function sweepOne(options: SweeperOptions, origin: OriginConfig, sweep: Sweep): Promise<void> {
   const { db, client, supersededGraceMs, now, onRemoved, log } = options
   const holdings = await client.holdings(origin, sweep.video_id)
   // Read after the holdings: whatever was there by then is judged by what is known by now.
-  const video = await findVideo(db, sweep.video_id)
-  if (!video) return
-  const run = await findRun(db, video.id, video.run)
-  const assets = await listRevisions(db, video.id)
-  const attempts = await listAttempts(db, video.id)
+  const known = await readKnowledge(db, sweep.video_id)
+  if (!known) return
+  const { video, run, assets, attempts } = known
   const plan = planSweep(video, assets, attempts, holdings, run?.ended_at === null, supersededGraceMs, now())
   for (const rev of plan.remove) {
     await client.remove(origin, video.id, rev)
@@ -65,12 +63,19 @@ async function sweepOne(options: SweeperOptions, origin: OriginConfig, sweep: Sw
   await finishSweep(db, sweep, plan.again)
 }
 
-/** Says that a deleted or changed video is to be looked at on every origin. */
-export function sweepEverywhere(db: Kysely<Database>, videoId: string, origins: OriginConfig[], now: Date): Promise<void> {
-  return askForSweeps(
-    db,
-    videoId,
-    origins.map((origin) => origin.id),
-    now,
-  )
+/** All at one moment: a revision that is published between two reads would look like nobody's. */
+function readKnowledge(db: Kysely<Database>, videoId: string) {
+  return db
+    .transaction()
+    .setIsolationLevel('repeatable read')
+    .execute(async (tx) => {
+      const video = await findVideo(tx, videoId)
+      if (!video) return undefined
+      return {
+        video,
+        run: await findRun(tx, videoId, video.run),
+        assets: await listRevisions(tx, videoId),
+        attempts: await listAttempts(tx, videoId),
+      }
+    })
 }

@@ -73,15 +73,15 @@ export class Sources {
     )
   }
 
-  /** Removes what crashes left: old unfinished uploads, and old files that no row knows. */
-  async tidy(isKnown: (videoId: string) => Promise<boolean>, now: number): Promise<string[]> {
+  /** Removes what crashes left: old unfinished uploads, and old files that no video needs. */
+  async tidy(isNeeded: (videoId: string) => Promise<boolean>, now: number): Promise<string[]> {
     const removed: string[] = []
     for (const folder of [this.#unfinished, this.#folder]) {
       for (const entry of await readdir(folder, { withFileTypes: true })) {
         if (!entry.isFile() || (folder === this.#folder && !videoIdSchema.safeParse(entry.name).success)) continue
         const path = join(folder, entry.name)
         const { mtimeMs } = await stat(path)
-        if (now - mtimeMs < LEFTOVER_MS || (folder === this.#folder && (await isKnown(entry.name)))) continue
+        if (now - mtimeMs < LEFTOVER_MS || (folder === this.#folder && (await isNeeded(entry.name)))) continue
         await rm(path, { force: true })
         removed.push(entry.name)
       }

@@ -6,14 +6,14 @@ import { jobId } from '@millrace/common/contracts/transcode-job'
 import { type ErrorBody, MillraceError } from '@millrace/common/errors'
 import type { Logger } from '@millrace/common/log'
 import type { Redis } from 'ioredis'
-import type { Kysely } from 'kysely'
-import type { CmsConfig } from '../config.js'
+import type { Kysely, Transaction } from 'kysely'
+import { type CmsConfig, wantedReplicas } from '../config.js'
 import { listReplicas, loseAttempts } from '../db/asset-store.js'
 import type { Database, Source, VideoRow } from '../db/schema.js'
+import { askForSweeps } from '../db/sweep-store.js'
 import { findOpenRun, findRecord, insertRun, insertVideo, lockVideo, type OpenRun, updateRun, updateVideo } from '../db/video-store.js'
-import { planReplicas } from '../placement/plan.js'
+import { isFull } from '../placement/plan.js'
 import { presetWith } from '../presets/default.js'
-import { sweepEverywhere } from '../purge/sweep.js'
 import type { JobQueue } from '../queue/bee-queue.js'
 import { transcodeJob } from '../queue/job.js'
 import { CANCEL_SECONDS } from '../queue/reconcile.js'
@@ -41,9 +41,9 @@ export class VideoService {
   }
 
   async createFromUrl(url: string, title?: string): Promise<Video> {
-    const { href, pathname, hostname } = new URL(url)
+    const { pathname, hostname } = new URL(url)
     const name = lastSegment(pathname) || hostname
-    return this.#create(newVideoId(), title ?? titleOf(name), { kind: 'url', name, url: href })
+    return this.#create(newVideoId(), title ?? titleOf(name), { kind: 'url', name, url })
   }
 
   async createFromUpload(
@@ -94,13 +94,13 @@ export class VideoService {
 
   /** Gone for viewers at once; origins, queue and source follow. Deleting twice is no error. */
   async remove(id: string): Promise<Video> {
-    const { config, db, sources, now, log } = this.#options
+    const { sources, now, log } = this.#options
     const video = await this.#change(id, async (row, tx) => {
       const state = mustBecome(row.state, 'delete', 'deleted')
       if (isRunning(row.state)) await updateRun(tx, id, row.run, { cancel_requested_at: now() })
       await updateVideo(tx, id, { state }, now())
+      await this.#askForSweeps(tx, id)
     })
-    await sweepEverywhere(db, id, config.origins, now())
     await sources.remove(id)
     if (video.job && !video.job.endedAt) {
       // What fails here the reconciler does.
@@ -127,24 +127,21 @@ export class VideoService {
   /** Ends a run without its transcoder's word. */
   async endRun(id: string, number: number, how: 'cancelled' | 'lost'): Promise<Video> {
     const { now, config } = this.#options
-    const video = await this.#change(id, async (row, tx) => {
+    return this.#change(id, async (row, tx) => {
       const open = await findOpenRun(tx, id, number)
       if (!open) return
       await updateRun(tx, id, number, { ended_at: now() })
       await loseAttempts(tx, id, { run: number }, now())
+      await this.#askForSweeps(tx, id)
       if (row.run !== number || !isRunning(row.state)) return
       let event: 'cancel' | 'fail' | 'settle-full' | 'settle-short' = how === 'cancelled' ? 'cancel' : 'fail'
       if (row.rev) {
-        const ids = config.origins.map((origin) => origin.id)
-        const wanted = config.placement.replicas === 'all' ? ids.length : config.placement.replicas
-        const { full } = planReplicas(ids, await listReplicas(tx, id, row.rev), () => true, wanted, now())
+        const full = isFull(this.#originIds(), await listReplicas(tx, id, row.rev), wantedReplicas(config))
         event = full ? 'settle-full' : 'settle-short'
       }
       const state = nextState(row.state, event)
       await updateVideo(tx, id, { ...(state && { state }), error: how === 'lost' ? RESULT_LOST : null }, now())
     })
-    await sweepEverywhere(this.#options.db, id, config.origins, now())
-    return video
   }
 
   async #create(id: string, title: string, source: Source): Promise<Video> {
@@ -161,12 +158,20 @@ export class VideoService {
     return this.#load(id)
   }
 
+  #originIds(): string[] {
+    return this.#options.config.origins.map((origin) => origin.id)
+  }
+
+  #askForSweeps(tx: Transaction<Database>, id: string): Promise<void> {
+    return askForSweeps(tx, id, this.#originIds(), this.#options.now())
+  }
+
   async #tellCancel(job: string): Promise<void> {
     const { redis } = this.#options
     await redis.multi().set(cancelKey(job), '1', 'EX', CANCEL_SECONDS).publish(CANCEL_CHANNEL, job).exec()
   }
 
-  async #change(id: string, change: (row: VideoRow, tx: Parameters<typeof lockVideo>[0]) => Promise<void>): Promise<Video> {
+  async #change(id: string, change: (row: VideoRow, tx: Transaction<Database>) => Promise<void>): Promise<Video> {
     const { db, onChange } = this.#options
     await db.transaction().execute(async (tx) => {
       const row = await lockVideo(tx, id)

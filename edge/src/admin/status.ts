@@ -1,7 +1,8 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { EdgeStatus } from '@millrace/common/contracts/edge-api'
-import { MillraceError, toProblem } from '@millrace/common/errors'
+import { toProblem } from '@millrace/common/errors'
 import { bearerMatches } from '@millrace/common/http/bearer'
+import { refused } from '../refusal.js'
 
 /** The admin listener's routes beside metrics and health: GET /v1/status. */
 export function adminRoutes(options: {
@@ -11,8 +12,7 @@ export function adminRoutes(options: {
   return async (request, response) => {
     if ((request.url ?? '').split('?')[0] !== '/v1/status' || request.method !== 'GET') return false
     if (options.token !== undefined && !bearerMatches(request.headers.authorization, options.token)) {
-      const error = new MillraceError('a bearer token is needed', { code: 'unauthorized', source: 'client', retryable: false, status: 401 })
-      const { status, body } = toProblem(error)
+      const { status, body } = toProblem(refused(401, 'unauthorized', 'a bearer token is needed'))
       response.writeHead(status, { 'content-type': 'application/problem+json', 'www-authenticate': 'Bearer' })
       response.end(`${JSON.stringify(body)}\n`)
       return true

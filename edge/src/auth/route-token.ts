@@ -1,7 +1,7 @@
 import type { Secret } from '@millrace/common/config/units'
 import { type RouteKeys, type RouteVerdict, verifyRoute } from '@millrace/common/contracts/route'
-import { MillraceError } from '@millrace/common/errors'
 import type { Target } from '../http/target.js'
+import { refused } from '../refusal.js'
 
 const DENIALS: Record<Exclude<RouteVerdict, 'valid'>, { code: string; message: string }> = {
   unsigned: { code: 'route-unsigned', message: 'this edge demands a signed route' },
@@ -25,7 +25,7 @@ export function routeGuard(options: { keys: RouteKeys; require: boolean; now: ()
       if (!options.require && (!route.signature || options.keys.size === 0)) return
       const verdict = verifyRoute(route, media.videoId, media.rev, options.keys, Math.floor(options.now() / 1000))
       if (verdict === 'valid') return
-      throw new MillraceError(DENIALS[verdict].message, { code: DENIALS[verdict].code, source: 'client', retryable: false, status: 403 })
+      throw refused(403, DENIALS[verdict].code, DENIALS[verdict].message)
     },
   }
 }

@@ -12,7 +12,7 @@ const meta: fc.Arbitrary<EntryMeta> = fc.record(
     cacheControl: value,
     length: fc.nat(),
     bornAt: fc.nat(),
-    freshUntil: fc.nat(),
+    freshUntil: fc.integer({ min: 1 }),
     origin: fc.stringMatching(/^[a-z0-9-]{1,32}$/),
   },
   { requiredKeys: ['path', 'contentType', 'length', 'bornAt', 'freshUntil', 'origin'] },

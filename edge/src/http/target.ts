@@ -1,6 +1,6 @@
 import { type MediaPath, parseMediaPath } from '@millrace/common/contracts/media-url'
 import { parseRoute, type Route } from '@millrace/common/contracts/route'
-import { MillraceError } from '@millrace/common/errors'
+import { refused } from '../refusal.js'
 
 /** What an edge URL names: `/<route>/<origin data path>`. */
 export interface Target {
@@ -29,8 +29,4 @@ export function parseTarget(path: string): Target {
   const media = parseMediaPath(dataPath)
   if (!media) throw refused(404, 'not-found', 'no such resource')
   return { route, path: dataPath, media }
-}
-
-function refused(status: number, code: string, message: string): MillraceError {
-  return new MillraceError(message, { code, source: 'client', retryable: false, status })
 }

@@ -126,9 +126,10 @@ class FillRun implements Fill {
     } catch (error) {
       const outgrown = error instanceof MillraceError && error.source === 'disk'
       if (!(error instanceof MillraceError)) this.#deps.onFault('write', error)
+      // First, so that a client that comes back at once doesn't find this fill still ending.
+      await this.#discard(writer)
       // Where no byte was told to anyone yet, the requests can still be served past the disk.
       this.#finish('broken', { kind: 'pass', reason: outgrown ? 'too-large' : 'not-now' })
-      await this.#discard(writer)
       return outgrown ? 'outgrown' : 'broken'
     }
     this.#finish('complete', ready)

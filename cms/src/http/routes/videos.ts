@@ -38,7 +38,9 @@ const listQuery = z.object({
   cursor: videoIdSchema.optional(),
   limit: z.coerce.number().int().min(1).max(200).default(50),
 })
-const createBody = createVideoSchema.extend({ title: plainText(200).optional() })
+/** As it will be sent: escapes may make a URL longer than it was written. */
+const sourceUrl = createVideoSchema.shape.url.transform((url) => new URL(url).href).pipe(createVideoSchema.shape.url)
+const createBody = createVideoSchema.extend({ url: sourceUrl, title: plainText(200).optional() })
 
 /** /api/v1/videos: what people do with videos. */
 export function videoRoutes(instance: FastifyInstance, { videos, reader, playback }: VideoRoutesOptions): void {
