@@ -17,6 +17,7 @@ export class FakeOrigin {
   onPull: () => Promise<unknown> = async () => undefined
   /** Takes requests and never answers them. */
   silent = false
+  ignored = 0
   readonly #operations = new Map<string, Operation>()
   #server: Server | undefined
   #port = 0
@@ -43,7 +44,7 @@ export class FakeOrigin {
       response.writeHead(status, { 'content-type': 'application/json' }).end(body === undefined ? '' : JSON.stringify(body))
     const [, , kind, videoId = '', rev = '', verb] = (request.url ?? '').split('/')
     const key = `${videoId}/${rev}`
-    if (this.silent && kind !== 'status') return undefined
+    if (this.silent && kind !== 'status') return this.ignored++
     if (request.headers.authorization !== `Bearer ${ORIGIN_TOKEN}`) return json(401)
     if (kind === 'status') {
       const disk = { totalBytes: 1, freeBytes: 1 }

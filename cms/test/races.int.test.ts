@@ -6,7 +6,7 @@ import { newVideoId } from '@millrace/common/contracts/ids'
 import { until } from '@millrace/common/testing/until'
 import { type KyselyPlugin, sql } from 'kysely'
 import { Agent } from 'undici'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { configSchema, type OriginConfig } from '../src/config.js'
 import { listReplicas } from '../src/db/asset-store.js'
 import { type OpenDatabase, openDatabase } from '../src/db/open.js'
@@ -43,6 +43,10 @@ afterAll(async () => {
   await Promise.all([o1, o2, spare].map((origin) => origin.stop()))
   await database.close()
   await rm(folder, { recursive: true, force: true })
+})
+
+beforeEach(async () => {
+  await database.db.deleteFrom('videos').execute()
 })
 
 const target = ({ id, url }: FakeOrigin): OriginConfig => ({

@@ -2,6 +2,7 @@ import { rm } from 'node:fs/promises'
 import type { Asset } from '@millrace/common/contracts/asset'
 import type { Packager } from '../packager/packager.js'
 import { type CollectOptions, collect } from './collect.js'
+import { discard } from './discard.js'
 import { renameDurably } from './durable.js'
 import type { AssetRef, Layout } from './layout.js'
 import { renderManifests } from './manifests.js'
@@ -25,6 +26,8 @@ export async function commit(deps: CommitDeps, ref: AssetRef, assetSha256: strin
   try {
     manifests = await makeManifests(packager, folder, asset)
     options.signal.throwIfAborted()
+    // Whatever lies there without being an asset (a damaged one that the start found) goes only now that there is a better one.
+    await discard(layout, layout.asset(ref))
     await renameDurably(folder, layout.asset(ref))
   } finally {
     packager.forget(folder)

@@ -43,9 +43,15 @@ export async function publish(layout: Layout, ref: AssetRef, asset: Asset, manif
   }
 }
 
-/** Takes an asset out of sight at once: first the marker that every answer tests, then the rest. */
-export async function unpublish(layout: Layout, ref: AssetRef): Promise<void> {
+/** Takes an asset out of sight at once, and for good: the marker that every answer tests is gone also after a power cut. */
+export async function hide(layout: Layout, ref: AssetRef): Promise<void> {
   await rm(layout.live(ref), { force: true })
+  await ifPresent(syncFolder(layout.map(ref)))
+}
+
+/** Out of sight, then the rest of its map folder. */
+export async function unpublish(layout: Layout, ref: AssetRef): Promise<void> {
+  await hide(layout, ref)
   const gone = join(layout.stateTmp, `gone-${randomUUID()}`)
   await ifPresent(rename(layout.map(ref), gone))
   await rm(gone, { recursive: true, force: true })

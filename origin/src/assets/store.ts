@@ -10,7 +10,7 @@ import { namesIn } from './durable.js'
 import type { Holding, Inventory } from './inventory.js'
 import { type AssetRef, refKey } from './layout.js'
 import type { Operations, Work } from './operations.js'
-import { type HeldRecord, unpublish } from './publish.js'
+import { hide, unpublish } from './publish.js'
 import { pull } from './pull.js'
 import type { AssetReader } from './reader.js'
 import { refsIn } from './walk.js'
@@ -55,9 +55,11 @@ export class AssetStore {
   async remove(ref: AssetRef): Promise<void> {
     const { operations, layout, inventory, packager, reader, onTrash } = this.#deps
     await operations.exclusively(ref, async () => {
-      await unpublish(layout, ref)
+      // The map folder goes last: an asset without one is taken for a commit that a crash cut short, and would be shown again.
+      await hide(layout, ref)
       inventory.remove(ref)
       await discard(layout, layout.asset(ref))
+      await unpublish(layout, ref)
       await discard(layout, layout.staged(ref))
       packager.forget(layout.asset(ref))
       reader.forget(ref)
@@ -118,13 +120,7 @@ export class AssetStore {
 
   async #commit(ref: AssetRef, assetSha256: string, work: Work): Promise<void> {
     const { inventory, layout, packager, reader, onTrash } = this.#deps
-    let record: HeldRecord
-    if (inventory.get(ref)) record = await recommit(this.#deps, ref, assetSha256, work)
-    else {
-      // Whatever lies there without being an asset (a damaged one that the start found) must not be in the way.
-      await discard(layout, layout.asset(ref))
-      record = await commit(this.#deps, ref, assetSha256, work)
-    }
+    const record = await (inventory.get(ref) ? recommit : commit)(this.#deps, ref, assetSha256, work)
     reader.forget(ref)
     packager.forget(layout.asset(ref))
     inventory.add(ref, record)

@@ -34,7 +34,8 @@ export async function answer(deps: ResourceDeps, request: IncomingMessage, respo
     const resource = await findResource(deps, asked)
     return { outcome: resource ? await send(request, response, resource, gone) : notFound(request, response), mediaClass: label }
   } catch (error) {
-    const deleted = !response.headersSent && !(await deps.reader.isLive(asked))
+    // A disk that can't even say whether it was deleted: then this error is the answer.
+    const deleted = !response.headersSent && !(await deps.reader.isLive(asked).catch(() => true))
     if (deleted) return { outcome: notFound(request, response), mediaClass: label }
     return { outcome: giveUp(request, response, error), mediaClass: label, error }
   }

@@ -38,7 +38,7 @@ const POSTER_AT_MOST = 5
 const AAC_PRIMING = 1024
 
 export function planEncode(facts: MediaFacts, preset: Preset, options: { maxSeconds: number; threads: number }): EncodePlan {
-  const video = facts.video && planVideo(facts.video, facts.duration, preset)
+  const video = facts.video && planVideo(facts.video, facts.video.duration ?? facts.duration, preset)
   const tracks = planTracks(facts, video?.rungs.length ?? 0, preset)
   const hdr = facts.video?.transfer === 'smpte2084' || facts.video?.transfer === 'arib-std-b67'
   return {
@@ -103,12 +103,12 @@ function matrixOf(video: VideoFacts): string {
 /** The command line: the source is decoded once, every rung, audio track, text track and the poster come from that. */
 export function ffmpegArgs(plan: EncodePlan, input: string, outFolder: string): string[] {
   const out = (file: string) => `file:${outFolder}/${file}`
-  const graph = filterGraph(plan)
   return [
     ...['-nostdin', '-hide_banner', '-v', 'error', '-y', '-stats_period', '0.25', '-progress', 'pipe:1'],
     ...inputGuard(plan.format),
     ...['-t', String(plan.maxSeconds), '-i', `file:${input}`],
-    ...(graph === '' ? [] : ['-filter_complex', graph]),
+    // A graph each: ffmpeg builds a graph anew where its stream changes in the middle (size, channels), and the others must not suffer.
+    ...filterGraphs(plan).flatMap((graph) => ['-filter_complex', graph]),
     ...(plan.video ? videoOutputs(plan, plan.video, out) : []),
     ...plan.audio.flatMap((track, at) => audioOutput(track, at, out)),
     ...plan.text.flatMap((track) => ['-map', `0:${track.streamIndex}`, ...CLEAN, '-c:s', 'webvtt', '-f', 'webvtt', out(track.file)]),
@@ -118,24 +118,28 @@ export function ffmpegArgs(plan: EncodePlan, input: string, outFolder: string): 
 const CLEAN = ['-map_metadata', '-1', '-map_chapters', '-1']
 const MP4 = ['-movflags', '+faststart', '-f', 'mp4']
 
-function filterGraph(plan: EncodePlan): string {
-  const chains = plan.audio.map(
-    (track, at) => `[0:${track.streamIndex}]aresample=${track.sampleRate}:async=1:first_pts=0,atrim=start_sample=${AAC_PRIMING}[a${at}]`,
-  )
-  const { video } = plan
-  if (video) {
-    // One constant rate, before the split: every rung has the same frames. Both picture and sound begin at 0, padded where one starts late.
-    const rate = `fps=${video.frameRate.num}/${video.frameRate.den}:start_time=0`
-    const outputs = video.rungs.map((_, at) => `[s${at}]`).join('')
-    chains.push(`[0:${video.streamIndex}]${rate},split=${video.rungs.length + 1}${outputs}[sp]`)
-    video.rungs.forEach((rung, at) => {
-      chains.push(`[s${at}]${scale(rung, video.matrix, 'limited')},format=yuv420p,setsar=1[v${at}]`)
-    })
-    chains.push(
-      `[sp]trim=start=${video.poster.at},select='eq(n,0)',${scale(video.poster, video.matrix, 'full')},format=yuvj420p,setsar=1[poster]`,
-    )
-  }
-  return chains.join(';')
+function filterGraphs(plan: EncodePlan): string[] {
+  return [...(plan.video ? [videoGraph(plan.video)] : []), ...plan.audio.map(audioGraph)]
+}
+
+/**
+ * One constant rate, before the split: every rung has the same frames. What is missing before the first frame is filled at the output
+ * (`-fps_mode cfr`): here it would be filled again, from 0, each time the graph is built anew.
+ */
+function videoGraph({ streamIndex, frameRate, matrix, rungs, poster }: VideoPlan): string {
+  const outputs = rungs.map((_, at) => `[s${at}]`).join('')
+  return [
+    `[0:${streamIndex}]fps=${frameRate.num}/${frameRate.den},split=${rungs.length + 1}${outputs}[sp]`,
+    ...rungs.map((rung, at) => `[s${at}]${scale(rung, matrix, 'limited')},format=yuv420p,setsar=1[v${at}]`),
+    `[sp]trim=start=${poster.at},select='eq(n,0)',${scale(poster, matrix, 'full')},format=yuvj420p,setsar=1[poster]`,
+  ].join(';')
+}
+
+/** Sound begins at 0, padded where it starts late. */
+function audioGraph(track: AudioTrack, at: number): string {
+  const channels = Array.from({ length: track.channels }, (_, channel) => `c${channel}=c${channel}`)
+  const first = track.mixable ? '' : `pan=${track.channels}c|${channels.join('|')},`
+  return `[0:${track.streamIndex}]${first}aresample=${track.sampleRate}:async=1:first_pts=0,atrim=start_sample=${AAC_PRIMING}[a${at}]`
 }
 
 function scale(size: { width: number; height: number }, matrix: string, range: 'limited' | 'full'): string {
@@ -146,7 +150,7 @@ function scale(size: { width: number; height: number }, matrix: string, range: '
 
 function videoOutputs(plan: EncodePlan, video: VideoPlan, out: (file: string) => string): string[] {
   const rungs = video.rungs.flatMap((rung, at) => [
-    ...['-map', `[v${at}]`, ...CLEAN],
+    ...['-map', `[v${at}]`, ...CLEAN, '-fps_mode', 'cfr'],
     ...['-c:v', 'libx264', '-preset', plan.x264Preset, '-profile:v', rung.profile],
     ...['-crf', String(rung.crf), '-maxrate', `${rung.maxrateKbps}k`, '-bufsize', `${rung.bufsizeKbps}k`],
     ...(rung.profile === 'baseline' ? ['-bf', '0'] : ['-bf', '2']),
@@ -187,11 +191,15 @@ function keyFrames(rate: Rational, segmentDuration: number): string[] {
   ]
 }
 
+/** A graph that is built anew pads from 0 again: silence for a time that was written already, and is dropped. */
+const FORWARD_ONLY = "noise=drop='if(gt(n,0)*lte(dts,ld(0)),1,0*st(0,dts))'"
+
 function audioOutput(track: AudioTrack, at: number, out: (file: string) => string): string[] {
   const tag = /^[a-z]{3}$/.test(track.language) ? ['-metadata:s:a:0', `language=${track.language}`] : []
   return [
     ...['-map', `[a${at}]`, ...CLEAN, ...tag],
     ...['-c:a', 'aac', '-b:a', `${track.bitrateKbps}k`, '-ac', String(track.channels)],
+    ...['-bsf:a', FORWARD_ONLY],
     ...[...MP4, out(track.file)],
   ]
 }

@@ -22,6 +22,8 @@ export interface VideoFacts {
   /** Pixels as they are shown: upright and square. */
   width: number
   height: number
+  /** Seconds of the picture alone, where the container says it. */
+  duration: number | undefined
   average: Rational | undefined
   base: Rational | undefined
   /** ffprobe's names; undefined when the stream doesn't say. */
@@ -35,6 +37,8 @@ export interface AudioFacts {
   title: string | undefined
   default: boolean
   channels: number
+  /** Whether it's known, or can be guessed, which channel is which: else they can't be mixed, only picked. */
+  mixable: boolean
   sampleRate: number
 }
 
@@ -74,6 +78,7 @@ const streamSchema = z.object({
   color_space: z.string().optional(),
   color_transfer: z.string().optional(),
   channels: z.number().optional(),
+  channel_layout: z.string().optional(),
   sample_rate: z.coerce.number().optional(),
   duration: seconds,
   disposition: z.record(z.string(), z.number()).default({}),
@@ -104,8 +109,14 @@ export function readFacts(json: unknown): MediaFacts {
   const text: TextFacts[] = []
   for (const stream of streams) {
     if (stream.codec_type === 'audio') {
-      if (isAudible(stream)) audio.push(audioFacts(stream))
-      else
+      if (isAudible(stream)) {
+        audio.push(audioFacts(stream))
+        if (!isMixable(stream))
+          warnings.push({
+            code: 'audio-not-mixed',
+            detail: `audio stream ${stream.index} has ${stream.channels} channels in no known layout: only the first are kept`,
+          })
+      } else
         warnings.push({
           code: 'audio-skipped',
           detail: `audio stream ${stream.index} (${stream.codec_name ?? 'unknown codec'}) can't be decoded`,
@@ -156,6 +167,7 @@ function videoFacts(stream: Stream): VideoFacts {
     codec: stream.codec_name!,
     width,
     height,
+    duration: stream.duration,
     average: parseRational(stream.avg_frame_rate),
     base: parseRational(stream.r_frame_rate),
     matrix: known(stream.color_space),
@@ -177,7 +189,15 @@ function isAudible(stream: Stream): boolean {
 }
 
 function audioFacts(stream: Stream): AudioFacts {
-  return { ...trackFacts(stream), channels: stream.channels!, sampleRate: stream.sample_rate! }
+  return { ...trackFacts(stream), channels: stream.channels!, mixable: isMixable(stream), sampleRate: stream.sample_rate! }
+}
+
+const MOST_GUESSED_CHANNELS = 8
+
+/** ffmpeg takes 1 to 8 channels without a layout for the usual one of that number, and refuses to mix others. */
+function isMixable(stream: Stream): boolean {
+  const unknown = stream.channel_layout === undefined || /^(unknown|\d+ channels)$/.test(stream.channel_layout)
+  return !unknown || stream.channels! <= MOST_GUESSED_CHANNELS
 }
 
 function textFacts(stream: Stream): TextFacts {

@@ -103,7 +103,9 @@ async function receive(download: Download, body: AsyncIterable<Buffer>, options:
 
 async function keep(download: Download, chunk: Buffer): Promise<void> {
   try {
-    await download.file.write(chunk, 0, chunk.length, download.received)
+    // A write may be short, as on a disk that is almost full.
+    for (let done = 0; done < chunk.length; )
+      done += (await download.file.write(chunk, done, chunk.length - done, download.received + done)).bytesWritten
   } catch (cause) {
     throw new MillraceError(`the source can't be stored: ${(cause as Error).message}`, {
       code: 'disk-write-failed',

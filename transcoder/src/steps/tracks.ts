@@ -11,6 +11,8 @@ export interface AudioTrack {
   label: string
   default: boolean
   channels: number
+  /** false: the first `channels` are picked, since nobody knows which is which. */
+  mixable: boolean
   sampleRate: number
   bitrateKbps: number
 }
@@ -59,6 +61,7 @@ function planAudio(streams: AudioFacts[], rules: Preset['audio']): AudioTrack[] 
       label: label(stream),
       default: at === first,
       channels,
+      mixable: stream.mixable,
       sampleRate: outputSampleRate(stream.sampleRate),
       bitrateKbps: rules.bitrateKbpsPerChannel * channels,
     }

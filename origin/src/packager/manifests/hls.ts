@@ -28,7 +28,7 @@ export function renderMultivariant(tracks: Tracks): string {
 export function renderMediaPlaylist(tracks: Tracks, track: VideoTrack | AudioTrack): string {
   const segments = track.durations.flatMap((seconds, i) => [extinf(seconds), fragmentUrl(tracks, track, i + 1)])
   return text([
-    ...mediaHead(track.durations),
+    ...mediaHead(longestSegments(tracks)),
     '#EXT-X-INDEPENDENT-SEGMENTS',
     `#EXT-X-MAP:URI=${quoted(initUrl(tracks, track))}`,
     ...segments,
@@ -87,6 +87,11 @@ function rendition(type: string, group: string, track: AudioTrack | TextTrack): 
     DEFAULT: yesNo(track.isDefault),
     AUTOSELECT: yesNo(track.autoselect),
   }
+}
+
+/** §6.2.4: all playlists have one target duration; only those of subtitles may differ. */
+function longestSegments({ video, audio }: Tracks): number[] {
+  return [...video, ...audio].map((track) => track.durations.reduce((most, seconds) => Math.max(most, seconds)))
 }
 
 function mediaHead(durations: readonly number[]): string[] {
