@@ -78,6 +78,7 @@ async function build(
   const queue = await openQueue(config.redis.url, log)
   stopLater('queue', queue.close)
   const dispatcher = new Agent({ connections: 16, connectTimeout: 3000 })
+  stopLater('origin connections', () => dispatcher.destroy())
 
   const client = new OriginClient(config.originToken.reveal(), dispatcher)
   const fleet = watchFleet(config, {
@@ -207,10 +208,9 @@ async function build(
   stopLater('events', () => consumer.stop())
   for (const loop of Object.values(loops)) loop.poke()
   stopLater('reconcilers', async () => {
-    await Promise.all([replicator.stop(), ...Object.values(loops).map((loop) => loop.stop())])
+    // Nobody waits for an origin that hangs.
+    await Promise.all([replicator.stop(), ...Object.values(loops).map((loop) => loop.stop()), dispatcher.destroy()])
   })
-  // First of these: whoever waits for an origin that hangs must not hold up the others.
-  stopLater('origin connections', () => dispatcher.destroy())
 
   const admin = await startAdminServer({
     listen: config.admin.listen,

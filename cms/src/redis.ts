@@ -3,6 +3,8 @@ import type { Logger } from '@millrace/common/log'
 import { Redis } from 'ioredis'
 
 const REDIS_START_MS = 15_000
+/** A connection on which an answer takes longer is dead: a host without power closes nothing. Blocking reads end sooner. */
+export const SILENCE_MS = 5000
 
 /**
  * The connection for commands: they fail within seconds while Redis is away.
@@ -11,7 +13,12 @@ const REDIS_START_MS = 15_000
  */
 export async function connectRedis(url: string, log: Logger): Promise<Redis> {
   const redis = quiet(
-    new Redis(url, { maxRetriesPerRequest: 2, commandTimeout: 5000, retryStrategy: (times) => Math.min(times * 100, 1000) }),
+    new Redis(url, {
+      maxRetriesPerRequest: 2,
+      commandTimeout: SILENCE_MS,
+      socketTimeout: SILENCE_MS,
+      retryStrategy: (times) => Math.min(times * 100, 1000),
+    }),
     log,
   )
   const end = Date.now() + REDIS_START_MS

@@ -4,13 +4,14 @@ import { join } from 'node:path'
 import type { Video } from '@millrace/common/contracts/cms-api'
 import { stopInPhases } from '@millrace/common/lifecycle'
 import { until } from '@millrace/common/testing/until'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest'
 import { apiOf, event, log, TestFleet } from './fleet.js'
 
 let fleet: TestFleet
 beforeAll(async () => {
   fleet = await new TestFleet().start()
 }, 60_000)
+afterEach(() => fleet.stopCms())
 afterAll(() => fleet.stop())
 
 /** A way to Redis whose connections can fall silent without being closed, as when a host loses its power. */
@@ -52,8 +53,8 @@ describe('the service', () => {
       await until('the job', () => fleet.queued(`${id}-1`), 30_000)
       await fleet.say(event('taken', id, 1))
       await until('the event to be consumed', async () => (await api.video(id)).state === 'transcoding', 30_000)
-      await fleet.stopCms()
     } finally {
+      await fleet.stopCms()
       relay.close()
     }
   }, 90_000)

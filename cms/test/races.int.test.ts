@@ -24,6 +24,7 @@ import { event, log, TestFleet } from './fleet.js'
 
 // What happens between two steps of one party when another one acts: on a real database, with origins that are asked over HTTP.
 const fleet = new TestFleet()
+fleet.redisServer = { url: 'redis://127.0.0.1:1', port: 1, restart: async () => undefined, stop: async () => undefined }
 const spare = new FakeOrigin('o3')
 const [o1, o2] = fleet.origins
 const dispatcher = new Agent()
@@ -163,9 +164,9 @@ describe('a sweep', () => {
   })
 })
 
+/** Its queue and its Redis are not reached by what is tried here. */
 function service(): VideoService {
-  const raw = { ...fleet.rawConfig.bind({ ...fleet, redisServer: { url: 'redis://127.0.0.1:1' } })(), database: { path: folder } }
-  const config = parseConfig(configSchema, raw)
+  const config = parseConfig(configSchema, fleet.rawConfig())
   const unused = {} as never
   const sources = { remove: async () => undefined } as never
   return new VideoService({ db: database.db, config, queue: unused, redis: unused, sources, onChange: () => undefined, now, log })

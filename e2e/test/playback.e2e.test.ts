@@ -18,7 +18,7 @@ beforeAll(async () => {
   fixture = await startFixture()
   const subtitles = join(fixture.clips, 'clip.srt')
   await writeFile(subtitles, '1\n00:00:00,500 --> 00:01:00,000\nA subtitle\n')
-  const clip = await makeClip(fixture.clips, 'clip.mp4', { seconds: 64, size: '640x480', audio: ['eng', 'fra'], subtitles })
+  const clip = await makeClip(fixture.clips, 'clip.mp4', { seconds: 44, size: '640x480', audio: ['eng', 'fra'], subtitles })
   const video = await upload(fixture, clip)
   id = video.id
   browser = await launchBrowser()

@@ -53,6 +53,7 @@ class PGliteDriver implements Driver {
     this.#release()
   }
 
+  /** Isolation levels make no difference: nobody else is served meanwhile. */
   async beginTransaction(connection: DatabaseConnection): Promise<void> {
     await connection.executeQuery(CompiledQuery.raw('begin'))
   }

@@ -127,12 +127,14 @@ class Application {
 
   private async published(event: JobEvent & { type: 'published' }): Promise<Applied> {
     const { tx, video, context } = this
+    // What was given up before is nobody's: its files may be swept already.
+    if ((await findAttempt(tx, video.id, event.attempt))?.state !== 'published') {
+      await this.sweep()
+      return 'stale'
+    }
     const known = await listRevisions(tx, video.id)
-    const attempt = await findAttempt(tx, video.id, event.attempt)
     await this.endRun(event)
-    // What an attempt brings that was given up before may be swept already.
-    const givenUp = attempt?.state !== 'published'
-    if (video.state === 'deleted' || givenUp || known.some((asset) => asset.attempt >= event.attempt)) {
+    if (video.state === 'deleted' || known.some((asset) => asset.attempt >= event.attempt)) {
       await this.sweep()
       return 'stale'
     }

@@ -5,6 +5,7 @@ import { MillraceError } from '@millrace/common/errors'
 import { retry } from '@millrace/common/http/retry'
 import type { Logger } from '@millrace/common/log'
 import BeeQueue from 'bee-queue'
+import { SILENCE_MS } from '../redis.js'
 
 /** What the CMS needs of a queue. */
 export interface JobQueue {
@@ -19,7 +20,7 @@ export interface JobQueue {
 /** The parts of bee-queue's Redis client (node_redis) that we touch. */
 interface Client {
   on: (event: 'ready', listener: () => void) => void
-  connected: boolean
+  stream: { destroy: () => void }
 }
 // Reads bee-queue's scripts into Redis; not part of its API, hence not of its types.
 const scripts: { buildCache: (client: Client) => Promise<unknown> } = createRequire(import.meta.url)('bee-queue/lib/lua')
@@ -28,7 +29,7 @@ const scripts: { buildCache: (client: Client) => Promise<unknown> } = createRequ
  * bee-queue's sending side, and the only file that knows it.
  *
  * It takes plain connection options only. After a Redis restart its scripts are gone and every command fails with NOSCRIPT until they
- * are loaded again: on each `ready`, and before the retry of a failed call.
+ * are loaded again: on each `ready`, and before the retry of a failed call. Its client waits for ever for an answer; we don't.
  */
 export async function openQueue(redisUrl: string, log: Logger): Promise<JobQueue> {
   const queue = new BeeQueue<TranscodeJob>(QUEUE_NAME, {
@@ -48,12 +49,23 @@ export async function openQueue(redisUrl: string, log: Logger): Promise<JobQueue
     load().catch((error: Error) => log.warn({ err: error }, 'queue scripts not loaded; the next call tries again'))
   })
 
+  /** A connection that gives no answer is closed: the client makes another. */
+  const inTime = async <T>(work: Promise<T>): Promise<T> => {
+    let timer: NodeJS.Timeout | undefined
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => {
+        client.stream.destroy()
+        reject(new Error(`no answer within ${SILENCE_MS} ms`))
+      }, SILENCE_MS)
+    })
+    return Promise.race([work, late]).finally(() => clearTimeout(timer))
+  }
   const attempt = <T>(work: () => Promise<T>) =>
     retry({ attempts: 3, firstDelayMs: 50, maxDelayMs: 500 }, async () => {
       try {
-        return await work()
+        return await inTime(work())
       } catch (error) {
-        if ((error as Error).message.includes('NOSCRIPT')) await load()
+        if ((error as Error).message.includes('NOSCRIPT')) await inTime(load())
         throw new MillraceError(`the queue does not answer: ${(error as Error).message}`, {
           code: 'queue-unavailable',
           source: 'internal',
