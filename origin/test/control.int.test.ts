@@ -48,6 +48,15 @@ describe('the control API refuses', () => {
   })
 
   it.each([
+    ['escapes that are none', '/v1/assets/%zz/r1', 400],
+    ['an id of 500 letters', `/v1/assets/${'a'.repeat(500)}/r1`, 414],
+  ])('a URL with %s, as a problem document', async (_what, path, status) => {
+    const answer = await ask('GET', path)
+    expect([answer.status, answer.type]).toEqual([status, 'application/problem+json; charset=utf-8'])
+    expect(answer.json).toMatchObject({ code: 'invalid-request', retryable: false })
+  })
+
+  it.each([
     ['a bad video id', 'GET', '/v1/videos/NOPE', undefined, 'videoId'],
     ['a bad revision', 'DELETE', `/v1/assets/${video}/r0`, undefined, 'rev'],
     ['a path out of the folder', 'DELETE', `/v1/assets/${video}/..%2f..%2fetc`, undefined, 'rev'],

@@ -318,6 +318,26 @@ describe('the data listener', () => {
     await until('every file to be closed', () => openFiles(held) === 0)
   })
 
+  it('answers 500 where the disk can’t even say whether an asset is live, and goes on serving', async () => {
+    const sick = await committed()
+    const folderOfVideo = join(origin.layout.mapRoot, sick.ref.videoId)
+    await rename(folderOfVideo, join(origin.layout.stateTmp, 'sick'))
+    await writeFile(folderOfVideo, 'not a folder')
+    expect((await get(`/files/${sick.ref.videoId}/${sick.ref.rev}/poster.jpg`)).status).toBe(500)
+    expect((await get(`${files}/poster.jpg`)).status).toBe(200)
+  })
+
+  it('an asset whose state cannot be read does not keep the origin from starting', async () => {
+    const damaged = await committed()
+    const folderOfVideo = join(origin.layout.mapRoot, damaged.ref.videoId)
+    await rename(folderOfVideo, join(origin.layout.stateTmp, 'away'))
+    await writeFile(folderOfVideo, 'not a folder')
+    await origin.stop()
+    origin = await startOrigin(folder.path)
+    expect((await get(`/files/${damaged.ref.videoId}/${damaged.ref.rev}/poster.jpg`)).status).not.toBe(200)
+    expect((await get(`${files}/poster.jpg`)).status).toBe(200)
+  })
+
   it('serves mp4 files where they are allowed', async () => {
     await origin.stop()
     origin = await startOrigin(folder.path, { files: { allowMp4: true } })

@@ -93,6 +93,23 @@ describe('after a restart', () => {
     expect(await readdir(layout.trash)).toEqual([])
   })
 
+  it('a delete that died before the files went shows nothing again, and asking again finishes it', async () => {
+    const { layout } = await restart()
+    const prepared = await heldBy(origin!)
+    // A trash that can't be made: the delete stops half-way.
+    await rm(layout.trash, { recursive: true })
+    await writeFile(layout.trash, '')
+    await expect(control(origin!, 'DELETE', assetPath(prepared.ref))).rejects.toMatchObject({ status: 500 })
+    expect(await status(origin!, prepared)).toBe(404)
+    await rm(layout.trash)
+    const server = await restart()
+    expect(await status(server, prepared)).toBe(404)
+    expect((await held(server, prepared)).live).toBe(false)
+    await control(server, 'DELETE', assetPath(prepared.ref))
+    await expect(held(server, prepared)).rejects.toMatchObject({ status: 404 })
+    await expect(stat(layout.asset(prepared.ref))).rejects.toThrow('ENOENT')
+  })
+
   it('a quarantined asset stays out of sight, and a commit of the same bytes brings it back', async () => {
     const { layout } = await restart()
     const prepared = await heldBy(origin!)
@@ -118,6 +135,9 @@ describe('after a restart', () => {
     expect(await (await request(`http://${admin.host}:${admin.port}/metrics`)).body.text()).toMatch(
       /millrace_origin_damaged_assets\{.*\} 1/,
     )
+    // Nothing is thrown away for a commit that has nothing better.
+    expect(await commit(server, bad.ref, bad.assetSha256)).toMatchObject({ state: 'failed', error: { code: 'missing-file' } })
+    expect(await readdir(layout.asset(bad.ref))).not.toEqual([])
     await upload(server, bad)
     expect(await commit(server, bad.ref, bad.assetSha256)).toMatchObject({ state: 'done' })
     expect(await status(server, bad)).toBe(200)

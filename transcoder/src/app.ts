@@ -64,6 +64,7 @@ export async function startApp(config: Config, log: Logger): Promise<App> {
       workspace: config.workspace,
       openSource: (source) => sourceOpener(source, config, guarded, cms),
       sourceAttempts: config.sources.attempts,
+      sourceTimeoutMs: config.sources.timeout,
       probeTool: { probePath: config.ffmpeg.probePath, timeoutMs: config.ffmpeg.probeTimeout },
       encodeTool: { log, path: config.ffmpeg.path, nice: config.ffmpeg.nice, stallTimeoutMs: config.ffmpeg.stallTimeout },
       threads: config.ffmpeg.threads,

@@ -47,6 +47,9 @@ export const configSchema = z.strictObject({
       connectTimeout: duration({ min: '100ms' }).default(10_000).describe('Longest wait for a connection to a source.'),
       headersTimeout: duration({ min: '100ms' }).default(30_000).describe('Longest wait for the head of a source’s answer.'),
       bodyTimeout: duration({ min: '100ms' }).default(30_000).describe('Longest silence within a source’s body.'),
+      timeout: duration({ min: '1s', max: '7d' })
+        .default(12 * 3_600_000)
+        .describe('Longest time for one source, all its requests together: one that trickles must not hold a transcoder for ever.'),
       maxRedirects: z.number().int().min(0).max(20).default(5).describe('Redirects followed from a source’s URL.'),
       attempts: z.number().int().min(1).max(50).default(5).describe('Requests for one source; each goes on where the last one broke.'),
     })

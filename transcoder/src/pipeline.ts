@@ -23,6 +23,7 @@ export interface PipelineDeps {
   workspace: string
   openSource: (source: TranscodeJob['source']) => OpenSource
   sourceAttempts: number
+  sourceTimeoutMs: number
   probeTool: ProbeTool
   encodeTool: EncodeTool
   threads: number
@@ -56,6 +57,7 @@ export function runPipeline(deps: PipelineDeps, attempt: Attempt, signal: AbortS
       maxBytes: job.limits.maxSourceBytes,
       ...(job.source.kind === 'stored' && { expected: job.source }),
       attempts: deps.sourceAttempts,
+      timeoutMs: deps.sourceTimeoutMs,
       signal,
       onProgress: transferProgress('fetch', events.onProgress),
       onRetry: (error, number, delayMs) => deps.log.warn({ err: error, number, delayMs }, 'source broken off; going on'),

@@ -17,7 +17,7 @@ beforeAll(async () => {
   fleet = await startFleet()
   clips = await createClips()
   good = await readFile(await clips.make('good.mp4', `${picture('160x90', '25', 2)} ${tone(2)} ${FAST}`))
-  workspace = (await fleet.startWorker('t1')).workspace
+  workspace = (await fleet.startWorker('t1', { sources: { allowPrivate: ['127.0.0.0/8'], attempts: 3, timeout: '8s' } })).workspace
 })
 afterEach(async () => {
   // Whatever a test did: nothing is left here or there, and the next job runs.
@@ -109,6 +109,16 @@ test('a source larger than the limit: failed as source-too-large, announced or n
     more()
   })
   await expectFailure(web('/endless'), { code: 'source-too-large', retryable: false }, { limits })
+})
+
+test('a source that trickles without end: failed as source-too-slow', async () => {
+  const drops: NodeJS.Timeout[] = []
+  fleet.sources.routes.set('/trickle', (_, response) => {
+    response.writeHead(200, { 'content-length': 1_000_000 })
+    drops.push(setInterval(() => response.write('x'), 50))
+  })
+  await expectFailure(web('/trickle'), { code: 'source-too-slow', source: 'transfer', retryable: false })
+  for (const drop of drops) clearInterval(drop)
 })
 
 test('a source longer than the limit: failed as source-too-long', async () => {

@@ -182,6 +182,33 @@ test('several languages, 5.1 and a commentary: a track each, with label and defa
   expect((await probeFile(path(audio[1]!))).streams[0]).toMatchObject({ codec_name: 'aac', channels: 2 })
 })
 
+test('more channels than any layout has: the first ones are kept, with a warning', async () => {
+  const voices = Array.from({ length: 10 }, (_, at) => `sin(${440 + at}*2*PI*t)`).join('|')
+  const clip = await clips.make(
+    'channels.mov',
+    `${picture('160x90', '25', 1)} -f lavfi -i aevalsrc=${voices}:d=1:s=48000 -c:v libx264 -preset ultrafast -pix_fmt yuv420p -c:a pcm_s16le`,
+  )
+  const { asset, audio } = await transcode(clip)
+  expect(audio.map(({ channels }) => channels)).toEqual([2])
+  expect(asset.warnings).toMatchObject([{ code: 'audio-not-mixed' }])
+})
+
+test('a recording whose picture and channels change in the middle comes out in one piece, in time', async () => {
+  const part = (name: string, size: string, channels: number, frequency: number, offset: number) =>
+    clips.make(name, `${picture(size, '25', 3)} ${tone(3, frequency)} ${FAST} -c:a ac3 -ac ${channels} -output_ts_offset ${offset}`)
+  const parts = [await part('one.ts', '320x180', 2, 440, 0), await part('two.ts', '160x120', 6, 880, 3)]
+  const clip = join(clips.folder, 'changing.ts')
+  await writeFile(clip, Buffer.concat(await Promise.all(parts.map((path) => readFile(path)))))
+  const { video, audio, path } = await transcode(clip)
+  expect(video[0]!.duration).toBeCloseTo(6, 1)
+  expect(audio[0]!.duration).toBeCloseTo(6, 1)
+  // No sample is squeezed into the time of others.
+  const { stdout } = await execa('ffprobe', ['-v', 'error', '-show_entries', 'packet=duration', '-of', 'csv=p=0', path(audio[0]!)])
+  const durations = stdout.trim().split('\n').map(Number.parseFloat)
+  expect(durations.slice(0, -1).every((duration) => duration === 1024)).toBe(true)
+  expect(durations.length).toBeLessThan((6.2 * 48_000) / 1024)
+})
+
 test('text subtitles become WebVTT tracks with their language', async () => {
   const srt = join(clips.folder, 'a.srt')
   await writeFile(srt, '1\n00:00:00,500 --> 00:00:01,500\nGuten Tag\n')

@@ -321,3 +321,9 @@ describe('labels from anywhere', () => {
     )
   })
 })
+
+it('playlists of picture and sound have one target duration, also where one is shorter than the other (RFC 8216bis §6.2.4)', () => {
+  const { files } = renderManifests(asset(video(360), audio('eng'), audio('fra'), subtitles('eng')), [[2.4], [4.010667, 0.5], [1.2], []])
+  const targets = ['video-360p', 'audio-eng', 'audio-fra'].map((name) => linesOf(files[`${name}.m3u8`], '#EXT-X-TARGETDURATION'))
+  expect(new Set(targets.flat())).toEqual(new Set(['#EXT-X-TARGETDURATION:4']))
+})

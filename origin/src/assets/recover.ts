@@ -31,15 +31,12 @@ export async function recover(deps: CommitDeps & { inventory: Inventory }): Prom
 
   const recovery: Recovery = { held: 0, completed: [], orphans: [], damaged: [] }
   for (const ref of await refsIn(layout.assetsRoot)) {
-    const record = await readRecord(layout, ref)
-    if (record) inventory.add(ref, record)
-    else {
-      try {
-        inventory.add(ref, await completePublishing(deps, ref))
-        recovery.completed.push(ref)
-      } catch (error) {
-        recovery.damaged.push({ ref, error })
-      }
+    try {
+      const record = await readRecord(layout, ref)
+      inventory.add(ref, record ?? (await completePublishing(deps, ref)))
+      if (!record) recovery.completed.push(ref)
+    } catch (error) {
+      recovery.damaged.push({ ref, error })
     }
   }
   for (const ref of await refsIn(layout.mapRoot)) {

@@ -12,7 +12,13 @@ const BODY_LIMIT = 64 * 1024
 
 /** The control API (contract: common/contracts/origin-api), not listening yet. Every path wants the bearer token, unknown ones too. */
 export function buildControlServer(deps: RouteDeps & { token: string; log: Logger }) {
-  const app = fastify({ bodyLimit: BODY_LIMIT, requestTimeout: 30_000, forceCloseConnections: true }).withTypeProvider<ZodTypeProvider>()
+  const app = fastify({
+    bodyLimit: BODY_LIMIT,
+    requestTimeout: 30_000,
+    forceCloseConnections: true,
+    // URLs that the router can't read never reach the hooks and the error handler below.
+    frameworkErrors: (error, _request, reply) => sendProblem(reply, asMillraceError(error)),
+  }).withTypeProvider<ZodTypeProvider>()
   app.setValidatorCompiler(validatorCompiler)
   app.setSerializerCompiler(serializerCompiler)
   app.addHook('onRequest', async (request) => {

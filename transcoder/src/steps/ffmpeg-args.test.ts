@@ -65,3 +65,7 @@ test('HDR is said to come out flat', () => {
     { code: 'hdr-not-tone-mapped' },
   ])
 })
+
+test('the poster is looked for in the picture’s own time, however long the sound goes on', () => {
+  expect(planEncode(facts({ duration: '2' }), preset, { maxSeconds: 601, threads: 0 }).video?.poster.at).toBeLessThan(2)
+})

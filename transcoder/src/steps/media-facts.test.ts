@@ -72,3 +72,14 @@ test('without a duration of the container the streams tell it', () => {
   expect(readFacts({ format: { format_name: 'matroska,webm' }, streams: [{ ...video, duration: '7.25' }] }).duration).toBe(7.25)
   expect(readFacts({ format: { format_name: 'matroska,webm', duration: 'N/A' }, streams: [video] }).duration).toBeUndefined()
 })
+
+test.each([
+  [{ channels: 10 }, false],
+  [{ channels: 12, channel_layout: '12 channels' }, false],
+  [{ channels: 16, channel_layout: 'hexadecagonal' }, true],
+  [{ channels: 6 }, true],
+])('sound of %o can be mixed: %s', (fields, mixable) => {
+  const facts = readFacts({ format, streams: [{ ...audio, ...fields }] })
+  expect(facts.audio[0]?.mixable).toBe(mixable)
+  expect(facts.warnings.map(({ code }) => code)).toEqual(mixable ? [] : ['audio-not-mixed'])
+})

@@ -15,6 +15,8 @@ export interface FetchOptions {
   /** What a stored source must be. Its parts are then safe to join without a validator. */
   expected?: { bytes: number; sha256: string }
   attempts: number
+  /** For all attempts together. */
+  timeoutMs: number
   signal: AbortSignal
   onProgress: (received: number, total: number | undefined) => void
   onRetry?: (error: unknown, attempt: number, delayMs: number) => void
@@ -38,17 +40,22 @@ interface Download {
  * Brings a source into a file: hashed while it streams, going on by range where a transfer broke (RFC 9110 §14), within `maxBytes`
  * whatever the server says.
  *
- * @throws MillraceError `source-not-found`, `source-refused`, `source-too-large`, `source-is-html`, `source-empty`, `source-changed`;
- *   retryable: `source-unavailable`, `source-broken-off`.
+ * @throws MillraceError `source-not-found`, `source-refused`, `source-too-large`, `source-is-html`, `source-empty`, `source-changed`,
+ *   `source-too-slow`; retryable: `source-unavailable`, `source-broken-off`.
  */
 export async function fetchSource(options: FetchOptions): Promise<Fetched> {
   if (options.expected && options.expected.bytes > options.maxBytes) throw tooLarge(options.maxBytes)
   const file = await open(options.path, 'wx+', 0o600)
+  const timeout = AbortSignal.timeout(options.timeoutMs)
   try {
     const download: Download = { file, received: 0, hash: createHash('sha256'), total: undefined, etag: undefined }
-    const { attempts, signal, onRetry } = options
-    await retry({ attempts, firstDelayMs: 250, maxDelayMs: 10_000, signal, ...(onRetry && { onRetry }) }, () => advance(download, options))
+    const { attempts, onRetry } = options
+    const signal = AbortSignal.any([options.signal, timeout])
+    const retries = { attempts, firstDelayMs: 250, maxDelayMs: 10_000, signal, ...(onRetry && { onRetry }) }
+    await retry(retries, () => advance(download, { ...options, signal }))
     return await accept(download, options.expected)
+  } catch (error) {
+    throw timeout.aborted && !options.signal.aborted && !(error instanceof MillraceError) ? tooSlow(options.timeoutMs) : error
   } finally {
     await file.close()
   }
@@ -163,6 +170,14 @@ function refusal(status: number): MillraceError {
 
 function tooLarge(maxBytes: number): MillraceError {
   return new MillraceError(`the source is larger than the ${maxBytes} bytes allowed`, clientFault('source-too-large'))
+}
+
+function tooSlow(timeoutMs: number): MillraceError {
+  return new MillraceError(`the source did not arrive within ${timeoutMs} ms`, {
+    code: 'source-too-slow',
+    source: 'transfer',
+    retryable: false,
+  })
 }
 
 function isHtml(): MillraceError {

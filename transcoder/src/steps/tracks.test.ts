@@ -22,6 +22,7 @@ const sound = (fields: Partial<AudioFacts> = {}): AudioFacts => ({
   title: undefined,
   default: false,
   channels: 2,
+  mixable: true,
   sampleRate: 48_000,
   ...fields,
 })
