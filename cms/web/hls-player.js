@@ -18,15 +18,6 @@ export function playHls(video, url, events) {
   for (const name of ['MANIFEST_PARSED', 'LEVELS_UPDATED', 'AUDIO_TRACKS_UPDATED', 'SUBTITLE_TRACKS_UPDATED', 'AUDIO_TRACK_SWITCHED']) {
     hls.on(Hls.Events[name], () => events.tracks())
   }
-  // A dead edge takes its rungs along, and with them hls.js's note of the one chosen by hand: it is chosen again on the next edge.
-  let chosen
-  hls.on(Hls.Events.LEVELS_UPDATED, () => {
-    if (!chosen) return
-    queueMicrotask(() => {
-      const index = hls.levels.findIndex((level) => level.height === chosen?.height && level.bitrate === chosen.bitrate)
-      if (index >= 0 && index !== hls.manualLevel) hls.nextLevel = index
-    })
-  })
   hls.subtitleDisplay = true
   hls.loadSource(url)
   hls.attachMedia(video)
@@ -38,7 +29,6 @@ export function playHls(video, url, events) {
     texts: () => hls.subtitleTracks.map((track, index) => ({ id: index, label: track.name, selected: index === hls.subtitleTrack })),
     setQuality: (id) => {
       // A choice is seen at once; back to automatic, what is buffered may play on.
-      chosen = hls.levels[id]
       if (id === undefined) hls.nextLevel = -1
       else hls.currentLevel = id
     },

@@ -26,7 +26,6 @@ export interface Watched {
   bufferStarts: () => Promise<Record<string, number>>
   /** Hosts that media segments came from, in order. */
   segmentHosts: () => Promise<string[]>
-  pictureWidth: () => Promise<number>
   /** Waits for a picture of this width. */
   showsWidth: (pixels: number) => Promise<void>
   seek: (seconds: number) => Promise<void>
@@ -49,6 +48,17 @@ export async function watch(browser: Browser, url: string): Promise<Watched> {
     }
     performance.setResourceTimingBufferSize(5000)
     Object.assign(window, { testBuffers: buffers })
+    // A small buffer, so that a short clip isn't fetched whole before a test can do anything.
+    let millrace: { hls?: { config: object }; dash?: { updateSettings: (settings: object) => void } } | undefined
+    Object.defineProperty(window, 'millrace', {
+      get: () => millrace,
+      set: (value: typeof millrace) => {
+        millrace = value
+        Object.assign(value?.hls?.config ?? {}, { maxBufferLength: 8, maxMaxBufferLength: 8 })
+        const buffer = { bufferTimeDefault: 8, bufferTimeAtTopQuality: 8, bufferTimeAtTopQualityLongForm: 8 }
+        value?.dash?.updateSettings({ streaming: { buffer } })
+      },
+    })
   })
   await page.goto(url)
   return {
@@ -67,7 +77,6 @@ export async function watch(browser: Browser, url: string): Promise<Watched> {
           .filter((entry) => entry.name.endsWith('.m4s') && (entry as PerformanceResourceTiming).responseStatus === 200)
           .map((entry) => new URL(entry.name).host),
       ),
-    pictureWidth: () => page.evaluate(() => document.querySelector('video')!.videoWidth),
     seek: (seconds) =>
       page.evaluate((to) => {
         document.querySelector('video')!.currentTime = to

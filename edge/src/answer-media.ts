@@ -1,9 +1,9 @@
+import { notModified } from '@millrace/common/http/conditional'
+import { contentRange, ifRangeHolds, parseRange } from '@millrace/common/http/range'
 import type { BodyReader } from './cache/store.js'
 import type { BufferPool } from './http/buffer-pool.js'
-import { notModified } from './http/conditional.js'
 import type { Exchange, HeaderList } from './http/exchange.js'
 import { mediaHead } from './http/headers.js'
-import { contentRange, ifRangeHolds, parseRange } from './http/range.js'
 import { sendRange, sendToEnd } from './http/send.js'
 import type { FillMeta } from './keeper/fill.js'
 

@@ -1,7 +1,7 @@
+import type { ByteRange } from '@millrace/common/http/range'
 import type { BodyReader } from '../cache/store.js'
 import type { BufferPool } from './buffer-pool.js'
 import type { Exchange, ResponseHead } from './exchange.js'
-import type { ByteRange } from './range.js'
 
 /**
  * Sends bytes `range` of a body: one pooled buffer per transfer, filled again when the socket has taken it, so that a client's pace is

@@ -2,8 +2,9 @@ import { once } from 'node:events'
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http'
 import { mediaClass } from '@millrace/common/contracts/media-url'
 import { toProblem } from '@millrace/common/errors'
+import { notModified } from '@millrace/common/http/conditional'
+import { contentRange, ifRangeHolds, parseRange } from '@millrace/common/http/range'
 import { type Body, openBody, readBody, sliceBody } from './body.js'
-import { ifRangeHolds, noneMatch, parseRange } from './range.js'
 import { type Refusal, readRequest } from './request.js'
 import { findResource, type Resource, type ResourceDeps } from './resource.js'
 
@@ -44,22 +45,24 @@ export async function answer(deps: ResourceDeps, request: IncomingMessage, respo
 async function send(request: IncomingMessage, response: ServerResponse, resource: Resource, gone: AbortSignal): Promise<Outcome> {
   const headers: OutgoingHttpHeaders = { etag: resource.etag, 'cache-control': IMMUTABLE, 'accept-ranges': 'bytes' }
   // RFC 9110 §13.2.2: If-None-Match first, then Range with its If-Range.
-  if (!noneMatch(request.headers['if-none-match'], resource.etag)) {
+  if (notModified({ ifNoneMatch: request.headers['if-none-match'] }, resource)) {
     response.writeHead(304, headers).end()
     return 'not-modified'
   }
   headers['content-type'] = resource.contentType
-  const wanted = request.method === 'GET' && ifRangeHolds(header(request, 'if-range'), resource.etag) ? request.headers.range : undefined
-  const range = parseRange(wanted, resource.length)
-  if (range === 'unsatisfiable') {
-    const unsatisfiable = { 'content-range': `bytes */${resource.length}`, 'cache-control': 'no-store' }
+  const wanted =
+    request.method === 'GET' && ifRangeHolds(header(request, 'if-range'), { etag: resource.etag }) ? request.headers.range : undefined
+  const verdict = parseRange(wanted, resource.length)
+  if (verdict.kind === 'unsatisfiable') {
+    const unsatisfiable = { 'content-range': contentRange(undefined, resource.length), 'cache-control': 'no-store' }
     problem(request, response, 416, 'range-not-satisfiable', 'the range is outside the body', unsatisfiable)
     return 'refused'
   }
-  if (range) {
-    headers['content-range'] = `bytes ${range.first}-${range.last}/${resource.length}`
-    headers['content-length'] = range.last - range.first + 1
-    return sendBody(response, 206, headers, sliceBody(resource.body, range.first, range.last), gone)
+  if (verdict.kind === 'part') {
+    const { start, end } = verdict.range
+    headers['content-range'] = contentRange(verdict.range, resource.length)
+    headers['content-length'] = end - start + 1
+    return sendBody(response, 206, headers, sliceBody(resource.body, start, end), gone)
   }
   headers['content-length'] = resource.length
   if (request.method === 'HEAD') {

@@ -77,26 +77,13 @@ async function bench(): Promise<number> {
   }
 }
 
+/** A moving test picture with grain at 25 Mbit/s, as a camera records 1080p. */
 async function makeClip(): Promise<string> {
   const file = join(folder, 'clip.mp4')
   const picture = `testsrc2=size=${values.size}:rate=30:duration=${values.seconds},noise=alls=12:allf=t`
   const input = ['-f', 'lavfi', '-i', picture, '-f', 'lavfi', '-i', `sine=frequency=440:duration=${values.seconds}`]
-  await bound('ffmpeg', [
-    '-nostdin',
-    '-v',
-    'error',
-    '-y',
-    ...input,
-    '-c:v',
-    'libx264',
-    '-preset',
-    'ultrafast',
-    '-pix_fmt',
-    'yuv420p',
-    '-c:a',
-    'aac',
-    file,
-  ])
+  const camera = ['-c:v', 'libx264', '-preset', 'ultrafast', '-b:v', '25M', '-maxrate', '25M', '-bufsize', '25M', '-pix_fmt', 'yuv420p']
+  await bound('ffmpeg', ['-nostdin', '-v', 'error', '-y', ...input, ...camera, '-c:a', 'aac', file])
   return file
 }
 
@@ -106,7 +93,7 @@ async function runBareFfmpeg(clip: string, logFile: string): Promise<number> {
   const logged = JSON.parse(lines.at(-1) ?? 'null') as { ffmpeg: string; args: string[]; source: string } | null
   if (!logged) throw new Error(`no encode in ${logFile}`)
   const work = join(folder, 'bare')
-  await mkdir(work, { recursive: true })
+  await mkdir(join(work, 'out'), { recursive: true })
   await copyFile(clip, join(work, basename(logged.source)))
   await delay(1000) // Lets the origins' writes settle, so that neither side pays for the other's.
   const began = performance.now()

@@ -84,7 +84,7 @@ async function watch(api: CmsApi, id: string, line: ProgressLine): Promise<Video
     }
     const { text, key } = describeVideo(video)
     line.show(text, key)
-    await delay(200)
+    await delay(400)
   }
 }
 

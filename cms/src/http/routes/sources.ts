@@ -1,9 +1,9 @@
 import { createReadStream } from 'node:fs'
+import { contentRange, ifRangeHolds, parseRange } from '@millrace/common/http/range'
 import type { FastifyInstance } from 'fastify'
 import type { ZodTypeProvider } from 'fastify-type-provider-zod'
 import type { Source } from '../../db/schema.js'
 import { clientError } from '../error-handler.js'
-import { parseRange } from '../range.js'
 import { videoParams } from './videos.js'
 
 export interface SourceRoutesOptions {
@@ -27,15 +27,16 @@ export function sourceRoutes(instance: FastifyInstance, { findSource, pathOf }: 
       if (source?.kind !== 'stored') throw clientError('unknown-source', `no stored source of ${id}`, 404)
       const etag = `"${source.sha256}"`
       reply.headers({ etag, 'accept-ranges': 'bytes', 'content-type': 'application/octet-stream' })
-      // RFC 9110, 13.1.5: a Range with an If-Range that doesn't match is ignored.
-      const ifRange = request.headers['if-range']
-      const range = ifRange !== undefined && ifRange !== etag ? 'whole' : parseRange(request.headers.range, source.bytes)
-      if (range === 'unsatisfiable') {
-        reply.header('content-range', `bytes */${source.bytes}`)
+      const { range, 'if-range': ifRange } = request.headers
+      // RFC 9110 §14.2: Range counts with GET only.
+      const asked = request.method === 'GET' && ifRangeHolds(ifRange as string | undefined, { etag }) ? range : undefined
+      const verdict = parseRange(asked, source.bytes)
+      if (verdict.kind === 'unsatisfiable') {
+        reply.header('content-range', contentRange(undefined, source.bytes))
         throw clientError('range-not-satisfiable', `the source has ${source.bytes} bytes`, 416)
       }
-      const { start, end } = range === 'whole' ? { start: 0, end: source.bytes - 1 } : range
-      if (range !== 'whole') reply.code(206).header('content-range', `bytes ${start}-${end}/${source.bytes}`)
+      const { start, end } = verdict.kind === 'part' ? verdict.range : { start: 0, end: source.bytes - 1 }
+      if (verdict.kind === 'part') reply.code(206).header('content-range', contentRange(verdict.range, source.bytes))
       reply.header('content-length', end - start + 1)
       if (request.method === 'HEAD') return reply.send()
       return reply.send(createReadStream(pathOf(id), { start, end }))
