@@ -1,0 +1,71 @@
+import type { HeaderField } from '../cache/entry-meta.js'
+import type { Trace } from '../keeper/contract.js'
+
+/** How one origin answered one request; a metrics label. */
+export const ATTEMPT_OUTCOMES = ['ok', 'missing', 'timeout', 'unreachable', 'server-error', 'rejected'] as const
+export type AttemptOutcome = (typeof ATTEMPT_OUTCOMES)[number]
+
+export interface Attempt {
+  origin: string
+  outcome: AttemptOutcome
+}
+
+export interface OriginRequest {
+  /** A fill reads as fast as its origin sends; what passes by the cache goes at a client's pace. */
+  purpose: 'fill' | 'pass' | 'probe'
+  method: string
+  /** Path, in generic mode with its query. */
+  path: string
+  /** Beside the edge's own (Via, X-Request-Id, traceparent, in media mode Accept-Encoding and User-Agent). */
+  headers?: readonly HeaderField[]
+  /** Generic mode only; not repeated on another origin once a byte was sent. */
+  body?: AsyncIterable<Uint8Array>
+  mode: 'media' | 'generic'
+  trace?: Trace | undefined
+  signal: AbortSignal
+}
+
+export interface OriginAnswer {
+  origin: string
+  status: number
+  /** Names in lower case; several lines of one name joined by a comma. */
+  headers: Record<string, string | undefined>
+  /** As they came, in order, names in lower case. */
+  fields: readonly HeaderField[]
+  /** Of the body, where the origin says so. */
+  length: number | undefined
+  /**
+   * Its first bytes are here already: an origin that breaks before them has not answered. Read once, or discarded.
+   *
+   * @throws MillraceError `origin-timeout` or `origin-unreachable` from the iteration when the body ends early.
+   */
+  body: AsyncIterable<Uint8Array>
+  /** Lets go of a body that nobody reads. A short one is read to its end behind the scenes, which keeps the connection. */
+  discard: () => void
+}
+
+export type Fetched = { ok: true; answer: OriginAnswer; attempts: Attempt[] } | { ok: false; attempts: Attempt[] }
+
+/** All origins of this edge. */
+export interface OriginGroup {
+  /** The known ones of a route, in the order to ask them; empty when none is known. */
+  order(route: readonly string[]): string[]
+  /**
+   * Asks one after the other until one answers with a wanted status and its first byte. `order` is of known origins. When it is
+   * exhausted without an answer, the remaining known origins are asked once, where `beyondRoute` says so.
+   */
+  fetch(order: readonly string[], request: OriginRequest & { wanted: (status: number) => boolean; beyondRoute?: boolean }): Promise<Fetched>
+  /**
+   * The answer's body, which goes on at another origin of `order` when its own breaks: from the byte where it broke, if ETag and whole
+   * length are equal there and the 64 KiB before that byte match.
+   *
+   * @param readBack bytes [start, end) of what was handed over already
+   * @throws MillraceError `origin-…` from the iteration when no origin can go on
+   */
+  continued(
+    answer: OriginAnswer,
+    order: readonly string[],
+    request: OriginRequest,
+    readBack: (start: number, end: number) => Promise<Uint8Array>,
+  ): AsyncIterable<Uint8Array>
+}
