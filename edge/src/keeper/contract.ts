@@ -27,6 +27,8 @@ export interface Keeper {
 export interface KeeperListener {
   /** Entries that were evicted, replaced, dropped or got new header fields: descriptors are closed, RAM copies forgotten. */
   gone(hashes: readonly string[]): void
+  /** Cache disks, by their configured path, that are out now. */
+  disksOut(paths: readonly string[]): void
 }
 
 /** What is to be fetched. */
