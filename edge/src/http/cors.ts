@@ -1,5 +1,5 @@
 import { CACHE_HEADER, ORIGIN_HEADER } from '@millrace/common/contracts/edge-api'
-import type { HeaderList } from './exchange.js'
+import type { HeaderField } from '../cache/entry-meta.js'
 
 const EXPOSED = ['accept-ranges', 'age', 'content-length', 'content-range', 'date', 'etag', CACHE_HEADER, ORIGIN_HEADER].join(', ')
 const ALLOWED = [
@@ -16,7 +16,7 @@ const ALLOWED = [
 export const ALLOWED_METHODS = 'GET, HEAD, OPTIONS'
 
 /** On every answer, also errors: a player on another site must be able to read their status. */
-export function corsHeaders(origin: string): HeaderList {
+export function corsHeaders(origin: string): HeaderField[] {
   return [
     ['access-control-allow-origin', origin],
     ['access-control-expose-headers', EXPOSED],
@@ -25,7 +25,7 @@ export function corsHeaders(origin: string): HeaderList {
 }
 
 /** Fetch standard §3.2.2: what a preflight asks for, kept by the browser for a day. */
-export function preflightHeaders(): HeaderList {
+export function preflightHeaders(): HeaderField[] {
   return [
     ['allow', ALLOWED_METHODS],
     ['access-control-allow-methods', ALLOWED_METHODS],

@@ -9,8 +9,9 @@ function read(lines: [string, string][]): HeadReader {
 
 describe('HeadReader', () => {
   it.each<[string, [string, string][]]>([
-    ['a body', [['content-length', '5']]],
     ['an odd length', [['content-length', '-0']]],
+    ['a length with a sign', [['content-length', '+5']]],
+    ['an empty length', [['content-length', '']]],
     ['a list of lengths', [['content-length', '0, 0']]],
     [
       'two lengths',
@@ -19,7 +20,30 @@ describe('HeadReader', () => {
         ['content-length', '0'],
       ],
     ],
-    ['a transfer coding', [['transfer-encoding', 'identity']]],
+    ['a coding that is not chunked', [['transfer-encoding', 'identity']]],
+    ['a coding that only ends like chunked', [['transfer-encoding', 'xchunked']]],
+    ['a list of codings', [['transfer-encoding', 'gzip, chunked']]],
+    [
+      'two codings',
+      [
+        ['transfer-encoding', 'chunked'],
+        ['transfer-encoding', 'chunked'],
+      ],
+    ],
+    [
+      'a length beside a coding',
+      [
+        ['content-length', '5'],
+        ['transfer-encoding', 'chunked'],
+      ],
+    ],
+    [
+      'a coding beside a length',
+      [
+        ['transfer-encoding', 'chunked'],
+        ['content-length', '0'],
+      ],
+    ],
     [
       'two hosts',
       [
@@ -31,13 +55,17 @@ describe('HeadReader', () => {
     expect(read(lines).problem).toBeTypeOf('string')
   })
 
+  it('sees a body by its length or its coding', () => {
+    expect(read([['content-length', '5']])).toMatchObject({ problem: undefined, hasBody: true })
+    expect(read([['transfer-encoding', 'Chunked']])).toMatchObject({ problem: undefined, hasBody: true })
+  })
+
   it('trusts one Host and a Content-Length of 0', () => {
-    expect(
-      read([
-        ['host', 'a'],
-        ['content-length', '0'],
-      ]).problem,
-    ).toBeUndefined()
+    const reader = read([
+      ['host', 'a'],
+      ['content-length', '0'],
+    ])
+    expect(reader).toMatchObject({ problem: undefined, hasBody: false })
   })
 
   it('keeps the first of each line it uses, and nothing else', () => {
@@ -47,6 +75,20 @@ describe('HeadReader', () => {
       ['if-none-match', '"a"'],
       ['cookie', 'c'],
     ])
-    expect(headers).toEqual({ range: 'bytes=0-1', ifNoneMatch: '"a"' })
+    expect(Object.entries(headers).filter(([, value]) => value !== undefined)).toEqual([
+      ['range', 'bytes=0-1'],
+      ['ifNoneMatch', '"a"'],
+    ])
+  })
+
+  it('gives each request headers of its own', () => {
+    const reader = new HeadReader()
+    reader.add('range', 'bytes=0-1')
+    const first = reader.headers
+    reader.reset()
+    reader.add('range', 'bytes=2-3')
+    expect([first.range, reader.headers.range]).toEqual(['bytes=0-1', 'bytes=2-3'])
+    reader.reset()
+    expect(reader.headers.range).toBeUndefined()
   })
 })

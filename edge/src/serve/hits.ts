@@ -1,0 +1,192 @@
+import type { BodyReader } from '../cache/body.js'
+import { type EntryMeta, headerOf } from '../cache/entry-meta.js'
+import { acceptedCoding, encode, isCompressible } from '../entries/coding.js'
+import type { OpenEntry, OpenFiles } from '../entries/open-files.js'
+import type { PreparedHead } from '../entries/prepared-head.js'
+import type { RamEntry, RamTier } from '../entries/ram-tier.js'
+import type { Exchange, ResponseHead } from '../http/exchange.js'
+import { type Sending, sendPieces } from '../http/send.js'
+import type { Decision, RequestClass } from '../phase.js'
+import type { PurgeView } from '../purge/contract.js'
+import type { AnswerHeads } from './answer-head.js'
+import { isPlain, type Plan, planAnswer } from './plan.js'
+
+export interface HitsDependencies {
+  ram: RamTier
+  files: OpenFiles
+  purges: PurgeView
+  heads: AnswerHeads
+  /** Tells the keeper of a use. */
+  used: (hash: string) => void
+  compress: boolean
+  boundary: () => string
+  onError: (error: unknown) => void
+}
+
+/** What a hit of each class and tier is, made once: a hit then allocates no decision. */
+type HitDecisions = Record<'ram' | 'disk', Map<string, Decision>>
+
+/** Serves what is stored and fresh, from RAM or from an open file. */
+export class Hits {
+  readonly #deps: HitsDependencies
+  readonly #decisions: HitDecisions = { ram: new Map(), disk: new Map() }
+
+  constructor(dependencies: HitsDependencies) {
+    this.#deps = dependencies
+  }
+
+  /** The RAM entry, when it is there, fresh and not purged. */
+  ram(hash: string, now: number): RamEntry | undefined {
+    const entry = this.#deps.ram.peek(hash)
+    if (entry === undefined || entry.meta.freshUntil <= now) return undefined
+    const { purges } = this.#deps
+    if (entry.checkedGeneration !== purges.generation) {
+      if (purges.covers(entry.meta)) {
+        this.#deps.ram.forget(hash)
+        return undefined
+      }
+      entry.checkedGeneration = purges.generation
+    }
+    return entry
+  }
+
+  /** Answers at once, or goes on by itself. */
+  answerRam(exchange: Exchange, entry: RamEntry, name: RequestClass, now: number): void {
+    const second = Math.floor(now / 1000)
+    if (this.#deps.ram.count(entry, second)) this.#deps.used(entry.hash)
+    exchange.decision = this.decision('ram', name, entry.meta.origin)
+    const { headers } = exchange
+    let { head, body } = entry as { head: PreparedHead; body: Buffer }
+    if (headers.acceptEncoding !== undefined && this.#deps.compress && headers.range === undefined) {
+      const coded = this.#coded(entry, headers.acceptEncoding)
+      if (coded) ({ head, body } = coded)
+    }
+    if (exchange.method === 'GET' && isPlain(headers) && body.length > 0) return exchange.sendWhole(head.hit(now), body)
+    const plan = this.plan(exchange, { ...entry.meta, length: body.length }, head)
+    if (!this.answerPlan(exchange, plan, head, now) && plan.kind === 'send') {
+      const answer = this.headOf(plan, head, now)
+      if (plan.total === 0) return exchange.answer(answer, '')
+      exchange.sendWhole(answer, bytesOf(plan, body))
+    }
+  }
+
+
+  /** Resolves when the answer is whole or given up. @throws MillraceError `body-broken` */
+  async answerFile(exchange: Exchange, entry: OpenEntry, name: RequestClass, now: number, sending: Sending): Promise<void> {
+    const second = Math.floor(now / 1000)
+    if (entry.countedAt !== second) {
+      entry.countedAt = second
+      this.#deps.used(entry.hash)
+    }
+    entry.uses++
+    exchange.decision = this.decision('disk', name, entry.meta.origin)
+    const plan = this.plan(exchange, entry.meta, entry.head)
+    if (!this.answerPlan(exchange, plan, entry.head, now) && plan.kind === 'send') {
+      const answer = this.headOf(plan, entry.head, now)
+      if (plan.total === 0) exchange.answer(answer, '')
+      else {
+        const body = this.#deps.files.body(entry)
+        try {
+          await sendPieces(exchange, answer, body, plan.pieces, plan.total, sending)
+        } finally {
+          body.close()
+        }
+      }
+    }
+    this.#keepInRam(entry)
+  }
+
+  plan(exchange: Exchange, meta: EntryMeta, head: { etag: string | undefined; lastModified: string | undefined }): Plan {
+    if (isPlain(exchange.headers)) return whole(meta.length)
+    const representation = { ...head, length: meta.length, contentType: headerOf(meta, 'content-type') }
+    return planAnswer(exchange.method, exchange.headers, representation, this.#deps.boundary)
+  }
+
+  /** Answers a plan that needs no body. @returns whether it did */
+  answerPlan(exchange: Exchange, plan: Plan, head: PreparedHead, now: number): boolean {
+    if (plan.kind === 'not-modified') exchange.answerHead(head.hit304(now))
+    else if (plan.kind === 'unsatisfiable') exchange.answer(head.hitWith(416, now, plan.fields), '')
+    else if (exchange.method === 'HEAD') exchange.answerHead(this.headOf(plan, head, now), plan.total)
+    else return false
+    return true
+  }
+
+  headOf(plan: Extract<Plan, { kind: 'send' }>, head: PreparedHead, now: number): ResponseHead {
+    if (plan.status === 200) return head.hit(now)
+    return head.hitWith(plan.status, now, plan.fields)
+  }
+
+  decision(tier: 'ram' | 'disk', name: RequestClass, origin: string): Decision {
+    const known = this.#decisions[tier]
+    const key = `${name} ${origin}`
+    let decision = known.get(key)
+    if (!decision) {
+      decision = { phase: 'hit', class: name, tier, origin }
+      known.set(key, decision)
+    }
+    return decision
+  }
+
+  /** The coded body, where the client takes one; made behind the scenes when it isn't there yet. */
+  #coded(entry: RamEntry, accept: string): { head: PreparedHead; body: Buffer } | undefined {
+    if (!isCompressible(entry.meta)) return undefined
+    const coding = acceptedCoding(accept)
+    if (!coding) return undefined
+    entry.codings ??= {}
+    const coded = entry.codings[coding]
+    if (typeof coded === 'object') return coded
+    if (coded === undefined) {
+      const { codings } = entry
+      codings[coding] = 'making'
+      encode(entry, coding, this.#deps.heads.context).then(
+        (made) => {
+          codings[coding] = made ?? false
+          this.#deps.ram.resized(entry)
+        },
+        (error: unknown) => {
+          codings[coding] = false
+          this.#deps.onError(error)
+        },
+      )
+    }
+    return undefined
+  }
+
+  #keepInRam(entry: OpenEntry): void {
+    const { ram, files, purges } = this.#deps
+    const { meta, hash } = entry
+    if (entry.left || !ram.wants(hash, meta.length, entry.uses)) return
+    const read = async (): Promise<RamEntry | undefined> => {
+      const body = files.body(entry)
+      try {
+        const bytes = await readWhole(body, meta.length)
+        if (entry.left) return undefined
+        return { hash, meta, head: entry.head, body: bytes, codings: undefined, countedAt: 0, checkedGeneration: purges.generation - 1 }
+      } finally {
+        body.close()
+      }
+    }
+    ram.load(hash, read).catch(this.#deps.onError)
+  }
+}
+
+/** Reads a body into memory of its own, outside the JS heap. The buffer is as long as whole blocks need while it is read. */
+async function readWhole(body: BodyReader, length: number): Promise<Buffer> {
+  const target = Buffer.allocUnsafeSlow(length)
+  const block = Buffer.allocUnsafeSlow(1 << 20)
+  for (let at = 0; at < length; ) {
+    const view = await body.read(block, at, length)
+    target.set(view, at)
+    at += view.length
+  }
+  return target
+}
+
+function whole(length: number): Plan {
+  return { kind: 'send', status: 200, fields: [], pieces: [{ start: 0, end: length }], total: length }
+}
+
+function bytesOf(plan: Extract<Plan, { kind: 'send' }>, body: Buffer): Uint8Array {
+  const parts = plan.pieces.map((piece) => (piece instanceof Uint8Array ? piece : body.subarray(piece.start, piece.end)))
+  return parts.length === 1 ? parts[0]! : Buffer.concat(parts)
+}

@@ -1,0 +1,189 @@
+import { BODY_BROKEN } from '../cache/body.js'
+import type { BodyReader } from '../cache/body.js'
+import { type EntryMeta, type FillMeta, headerOf } from '../cache/entry-meta.js'
+import { staleness } from '../cache/serving.js'
+import type { OpenEntry, OpenFiles } from '../entries/open-files.js'
+import type { RamTier } from '../entries/ram-tier.js'
+import type { Exchange } from '../http/exchange.js'
+import { type Sending, sendPieces, sendToEnd } from '../http/send.js'
+import type { FillRequest, Keeper, Trace } from '../keeper/contract.js'
+import { type Found, find } from '../keeper/find.js'
+import type { OriginGroup } from '../origin/contract.js'
+import { allMissing, exhausted } from '../origin/fallback.js'
+import type { Attempt } from '../origin/contract.js'
+import type { Decision } from '../phase.js'
+import type { PurgeView } from '../purge/contract.js'
+import { isBroken, refused } from '../refusal.js'
+import type { AnswerHeads } from './answer-head.js'
+import type { Hits } from './hits.js'
+import { answerPass } from './pass.js'
+import { planAnswer } from './plan.js'
+import type { Resolved } from './resolve.js'
+
+export interface MediaDependencies {
+  keeper: Keeper
+  origins: OriginGroup
+  files: OpenFiles
+  ram: RamTier
+  hits: Hits
+  heads: AnswerHeads
+  purges: PurgeView
+  boundary: () => string
+  now: () => number
+  onFault: (operation: 'open' | 'read', error: unknown) => void
+}
+
+/** A request follows entries that come and go, and fills that break before it has seen a byte; after so many rounds it goes past the cache. */
+const MAX_ROUNDS = 4
+
+/** Serves data paths of assets when RAM alone can't: from disk, from a fill, past the cache, or stale. */
+export class Media {
+  readonly #deps: MediaDependencies
+
+  constructor(dependencies: MediaDependencies) {
+    this.#deps = dependencies
+  }
+
+  /** @throws MillraceError: what the request is to be answered with, or cut for. */
+  async answer(exchange: Exchange, resolved: Resolved, sending: Sending, trace: Trace): Promise<void> {
+    const { origins, purges, ram, files, hits, keeper, now, onFault } = this.#deps
+    const { key, class: name, media } = resolved
+    if (purges.blocks(media.videoId)) throw refused(410, 'video-deleted', 'this video was deleted')
+    const broke: string[] = []
+    let confirmed = false
+    let stale: OpenEntry | undefined
+    for (let round = 0; round < MAX_ROUNDS; round++) {
+      const time = now()
+      const inRam = hits.ram(key.hash, time)
+      if (inRam && !confirmed) return hits.answerRam(exchange, inRam, name, time)
+      const known = origins.order(resolved.route.origins)
+      if (known.length === 0) throw refused(404, 'unknown-route', 'the route names no origin that this edge knows')
+      const order = [...known.filter((origin) => !broke.includes(origin)), ...known.filter((origin) => broke.includes(origin))]
+      const request: FillRequest = { key, order, upstream: { mode: 'media', path: key.text }, trace }
+      const entry = await this.#stored(resolved)
+      if (entry) {
+        const state = staleness(entry.meta, time)
+        try {
+          if (state === 'fresh' && confirmed) {
+            const decision: Decision = { phase: 'revalidated', class: name, tier: 'disk', origin: entry.meta.origin }
+            return await this.#answerBody(exchange, entry.meta, files.body(entry), decision, sending)
+          }
+          if (state === 'fresh') return await hits.answerFile(exchange, entry, name, time, sending)
+          if (state === 'while-revalidate') {
+            // RFC 5861 §3: answered as it is, and revalidated behind the scenes.
+            keeper.open(request).catch(() => undefined)
+            return await this.#answerStale(exchange, entry, resolved, sending)
+          }
+        } catch (error) {
+          // Its bytes are wrong, and the keeper has been told: whoever has seen none of them gets them from elsewhere.
+          if (exchange.started || !isBroken(error)) throw error
+          continue
+        }
+        if (state === 'if-error') stale = entry
+      }
+      const found: Found = await find(keeper, request, onFault)
+      if (found.kind === 'stored') {
+        // What this worker holds of it is from before.
+        ram.forget(key.hash)
+        files.forget(key.hash)
+        confirmed = found.revalidated
+        continue
+      }
+      if (found.kind === 'body') {
+        const decision: Decision = { phase: found.phase, class: name, tier: 'fill', origin: found.meta.origin, cause: found.cause }
+        try {
+          return await this.#answerBody(exchange, found.meta, found.body, decision, sending)
+        } catch (error) {
+          if (exchange.started || !isBroken(error)) throw error
+          broke.push(found.meta.origin)
+          continue
+        }
+      }
+      if (found.kind === 'negative') return this.#missing(exchange, { phase: 'negative', class: name, tier: 'edge' })
+      if (found.kind === 'exhausted') {
+        if (stale && !allMissing(found.attempts)) return await this.#answerStale(exchange, stale, resolved, sending)
+        return this.#exhausted(exchange, name, found.attempts)
+      }
+      return this.#pass(exchange, found.order, resolved, stale, sending, trace)
+    }
+    const order = origins.order(resolved.route.origins)
+    return this.#pass(exchange, order, resolved, stale, sending, trace)
+  }
+
+  /** The entry's open file, unless a purge covers it. */
+  async #stored({ key }: Resolved): Promise<OpenEntry | undefined> {
+    const { files, purges, onFault } = this.#deps
+    let entry: OpenEntry | undefined
+    try {
+      entry = files.get(key.hash) ?? (await files.find(key))
+    } catch (error) {
+      onFault('open', error)
+      return undefined
+    }
+    return entry && !purges.covers(entry.meta) ? entry : undefined
+  }
+
+  async #answerStale(exchange: Exchange, entry: OpenEntry, { class: name }: Resolved, sending: Sending): Promise<void> {
+    const decision: Decision = { phase: 'stale', class: name, tier: 'disk', origin: entry.meta.origin }
+    await this.#answerBody(exchange, entry.meta, this.#deps.files.body(entry), decision, sending)
+    this.#deps.keeper.used(entry.hash)
+  }
+
+  /** Closes `body`. */
+  async #answerBody(
+    exchange: Exchange,
+    meta: EntryMeta | FillMeta,
+    body: BodyReader,
+    decision: Decision,
+    sending: Sending,
+  ): Promise<void> {
+    const { heads, now, boundary } = this.#deps
+    exchange.decision = decision
+    try {
+      const time = now()
+      const etag = headerOf(meta, 'etag')
+      const lastModified = headerOf(meta, 'last-modified')
+      if (meta.length === undefined) {
+        // A range of what has no length yet can't be written as Content-Range; the whole is always right (RFC 9110 §14.2).
+        const head = heads.entry(meta.status, meta, time, decision)
+        return exchange.method === 'HEAD' ? exchange.answerHead(head) : await sendToEnd(exchange, head, body, sending)
+      }
+      const representation = { etag, lastModified, length: meta.length, contentType: headerOf(meta, 'content-type') }
+      const plan = planAnswer(exchange.method, exchange.headers, representation, boundary)
+      if (plan.kind === 'not-modified') return exchange.answerHead(heads.entry(304, meta, time, decision))
+      if (plan.kind === 'unsatisfiable') return exchange.answer(heads.entry(416, meta, time, decision, plan.fields), '')
+      const head = heads.entry(plan.status, meta, time, decision, plan.fields)
+      if (exchange.method === 'HEAD') return exchange.answerHead(head, plan.total)
+      if (plan.total === 0) return exchange.answer(head, '')
+      await sendPieces(exchange, head, body, plan.pieces, plan.total, sending)
+    } finally {
+      body.close()
+    }
+  }
+
+  async #pass(
+    exchange: Exchange,
+    order: readonly string[],
+    { key, class: name }: Resolved,
+    stale: OpenEntry | undefined,
+    sending: Sending,
+    trace: Trace,
+  ): Promise<void> {
+    const { origins, heads } = this.#deps
+    const passed = await answerPass(exchange, { origins, heads, order, path: key.text, class: name, trace })
+    if (passed.kind !== 'exhausted') return
+    if (stale && !allMissing(passed.attempts)) return await this.#answerStale(exchange, stale, { class: name } as Resolved, sending)
+    this.#exhausted(exchange, name, passed.attempts)
+  }
+
+  #exhausted(exchange: Exchange, name: Decision['class'], attempts: readonly Attempt[]): void {
+    if (!allMissing(attempts)) throw exhausted(attempts)
+    this.#missing(exchange, { phase: 'miss', class: name, tier: 'edge' })
+  }
+
+  #missing(exchange: Exchange, decision: Decision): void {
+    exchange.decision = decision
+    const { head, body } = this.#deps.heads.problem(refused(404, 'not-found', 'no origin has this'), decision)
+    exchange.answer(head, body)
+  }
+}

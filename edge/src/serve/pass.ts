@@ -1,0 +1,100 @@
+import type { MediaClass } from '@millrace/common/contracts/media-url'
+import { notModified } from '@millrace/common/http/conditional'
+import { parseRange } from '@millrace/common/http/range'
+import { storableHeaders } from '../cache/revalidate.js'
+import type { HeaderField } from '../cache/entry-meta.js'
+import type { Exchange, ResponseHead } from '../http/exchange.js'
+import type { RequestHeaders } from '../http/framing.js'
+import type { Trace } from '../keeper/contract.js'
+import type { Attempt, OriginAnswer, OriginGroup } from '../origin/contract.js'
+import type { Decision } from '../phase.js'
+import type { AnswerHeads } from './answer-head.js'
+
+export type Passed = { kind: 'answered' } | { kind: 'exhausted'; attempts: Attempt[] } | { kind: 'left' }
+
+export interface PassRequest {
+  origins: OriginGroup
+  heads: AnswerHeads
+  order: readonly string[]
+  path: string
+  class: MediaClass
+  trace: Trace
+}
+
+/**
+ * Streams an origin's answer to one client and stores nothing: for what may not be cached, and when the cache can't take it.
+ *
+ * @returns what became of it; `exhausted` when no origin gave the bytes and nothing was sent.
+ */
+export async function answerPass(exchange: Exchange, request: PassRequest): Promise<Passed> {
+  const abort = new AbortController()
+  exchange.onAborted(() => abort.abort())
+  if (exchange.aborted) return { kind: 'left' }
+  const method = exchange.method === 'HEAD' ? 'HEAD' : 'GET'
+  const range = method === 'GET' ? passableRange(exchange.headers) : undefined
+  const fetched = await request.origins.fetch(request.order, {
+    purpose: 'pass',
+    mode: 'media',
+    method,
+    path: request.path,
+    headers: range === undefined ? [] : [['range', range]],
+    wanted: (status) => status === 200 || (range !== undefined && (status === 206 || status === 416)),
+    beyondRoute: true,
+    trace: request.trace,
+    signal: abort.signal,
+  })
+  if (!fetched.ok) return exchange.aborted ? { kind: 'left' } : { kind: 'exhausted', attempts: fetched.attempts }
+  const { answer } = fetched
+  const decision: Decision = { phase: 'bypass', class: request.class, tier: 'origin', origin: answer.origin }
+  exchange.decision = decision
+  const fields: HeaderField[] = storableHeaders(answer.fields) ?? []
+  if (answer.headers.age !== undefined) fields.push(['age', answer.headers.age])
+  const head = (status: number) => request.heads.passed(status, answer, fields, decision)
+  if (notModified(exchange.headers, { etag: answer.headers.etag, lastModified: answer.headers['last-modified'] })) {
+    answer.discard()
+    exchange.answerHead(head(304))
+  } else if (method === 'HEAD') {
+    answer.discard()
+    exchange.answerHead(head(answer.status), answer.length)
+  } else {
+    await stream(exchange, answer, head(answer.status))
+  }
+  return { kind: 'answered' }
+}
+
+/** The Range to ask an origin for: never what no origin could read. Without one the whole is right in any case. */
+function passableRange({ range, ifRange }: RequestHeaders): string | undefined {
+  // Whether an If-Range holds is only known with the answer.
+  if (ifRange !== undefined) return undefined
+  return parseRange(range, Number.MAX_SAFE_INTEGER).kind === 'whole' ? undefined : range
+}
+
+/** Sends an answer's body as it comes, at the client's pace. */
+export async function stream(exchange: Exchange, answer: OriginAnswer, head: ResponseHead): Promise<void> {
+  const { length } = answer
+  let sent = 0
+  try {
+    for await (const chunk of answer.body) {
+      if (exchange.aborted) return
+      if (chunk.length === 0) continue
+      sent += chunk.length
+      if (length === undefined) await exchange.sendChunk(head, chunk)
+      else if (sent <= length) await sendAll(exchange, head, chunk, length)
+      else return exchange.cut()
+    }
+  } catch {
+    // A stream's failure can only be shown by a closed connection; the origins have counted it.
+    exchange.cut()
+    return
+  }
+  if (length === undefined) exchange.endChunks(head)
+  else if (sent < length) exchange.cut()
+  else if (length === 0) exchange.answer(head, '')
+}
+
+async function sendAll(exchange: Exchange, head: ResponseHead, chunk: Uint8Array, total: number): Promise<void> {
+  for (let at = 0; at < chunk.length && !exchange.aborted; ) {
+    at += exchange.trySend(head, chunk.subarray(at), total)
+    if (at < chunk.length) await exchange.writable()
+  }
+}

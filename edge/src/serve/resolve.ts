@@ -1,0 +1,48 @@
+import { mediaClass, type MediaClass } from '@millrace/common/contracts/media-url'
+import { LRUCache } from 'lru-cache'
+import { type CacheKey, cacheKey } from '../cache/key.js'
+import { parseTarget, type Target } from '../http/target.js'
+import type { RouteGuard } from '../auth/route-token.js'
+
+/** A URL that this edge serves, understood once: parsed, its signature checked, its key hashed. */
+export interface Resolved extends Target {
+  key: CacheKey
+  class: MediaClass
+  /** Unix milliseconds from which its signature counts no more. */
+  expiresAt: number
+}
+
+/** Bounded; a few hundred bytes each. */
+const MAX_REMEMBERED = 50_000
+
+/** Remembers URLs that were found good: a segment's is asked for once by each viewer of a title, a playlist's again and again. */
+export class Resolver {
+  readonly #guard: RouteGuard
+  readonly #known = new LRUCache<string, Resolved>({ max: MAX_REMEMBERED })
+
+  constructor(guard: RouteGuard) {
+    this.#guard = guard
+  }
+
+  /** Only what was found good before and still is. */
+  peek(path: string, now: number): Resolved | undefined {
+    const known = this.#known.get(path)
+    return known !== undefined && known.expiresAt > now ? known : undefined
+  }
+
+  /** @throws MillraceError, a refusal: `uri-too-long`, `bad-path`, `bad-route`, `not-found`, `route-…`. */
+  resolve(path: string, now: number): Resolved {
+    const known = this.peek(path, now)
+    if (known) return known
+    const target = parseTarget(path)
+    const expiresAt = this.#guard.check(target, now)
+    const resolved = { ...target, key: cacheKey(target.path), class: mediaClass(target.media), expiresAt }
+    this.#known.set(path, resolved)
+    return resolved
+  }
+
+  /** The keys have changed. */
+  forgetAll(): void {
+    this.#known.clear()
+  }
+}
