@@ -50,8 +50,8 @@ export class Hits {
     return entry
   }
 
-  /** Answers at once, or goes on by itself. */
-  answerRam(exchange: Exchange, entry: RamEntry, name: RequestClass, now: number): void {
+  /** Answers at once, or goes on by itself; where transfers are paced, with `sending`. */
+  answerRam(exchange: Exchange, entry: RamEntry, name: RequestClass, now: number, sending?: Sending): void | Promise<void> {
     const second = Math.floor(now / 1000)
     if (this.#deps.ram.count(entry, second)) this.#deps.used(entry.hash)
     exchange.decision = this.decision('ram', name, entry.meta.origin)
@@ -61,11 +61,12 @@ export class Hits {
       const coded = this.#coded(entry, headers.acceptEncoding)
       if (coded) ({ head, body } = coded)
     }
-    if (exchange.method === 'GET' && isPlain(headers) && body.length > 0) return exchange.sendWhole(head.hit(now), body)
+    if (exchange.method === 'GET' && isPlain(headers) && body.length > 0 && !sending?.pace) return exchange.sendWhole(head.hit(now), body)
     const plan = this.plan(exchange, { ...entry.meta, length: body.length }, head)
     if (!this.answerPlan(exchange, plan, head, now) && plan.kind === 'send') {
       const answer = this.headOf(plan, head, now)
       if (plan.total === 0) return exchange.answer(answer, '')
+      if (sending?.pace) return sendPieces(exchange, answer, inMemory(body), plan.pieces, plan.total, sending)
       exchange.sendWhole(answer, bytesOf(plan, body))
     }
   }
@@ -184,6 +185,10 @@ async function readWhole(body: BodyReader, length: number): Promise<Buffer> {
 
 function whole(length: number): Plan {
   return { kind: 'send', status: 200, fields: [], pieces: [{ start: 0, end: length }], total: length }
+}
+
+function inMemory(body: Buffer): BodyReader {
+  return { read: async (_buffer, at, end) => body.subarray(at, end), close: () => undefined }
 }
 
 function bytesOf(plan: Extract<Plan, { kind: 'send' }>, body: Buffer): Uint8Array {

@@ -1,17 +1,19 @@
 import { BODY_BROKEN } from '../cache/body.js'
 import type { BodyReader } from '../cache/body.js'
 import { type EntryMeta, type FillMeta, headerOf } from '../cache/entry-meta.js'
+import type { CacheKey } from '../cache/key.js'
 import { staleness } from '../cache/serving.js'
 import type { OpenEntry, OpenFiles } from '../entries/open-files.js'
 import type { RamTier } from '../entries/ram-tier.js'
 import type { Exchange } from '../http/exchange.js'
 import { type Sending, sendPieces, sendToEnd } from '../http/send.js'
 import type { FillRequest, Keeper, Trace } from '../keeper/contract.js'
-import { type Found, find } from '../keeper/find.js'
+import type { FillFiles } from '../keeper/fill-files.js'
+import { type FindDependencies, type Found, find } from '../keeper/find.js'
 import type { OriginGroup } from '../origin/contract.js'
 import { allMissing, exhausted } from '../origin/fallback.js'
 import type { Attempt } from '../origin/contract.js'
-import type { Decision } from '../phase.js'
+import type { Decision, RequestClass } from '../phase.js'
 import type { PurgeView } from '../purge/contract.js'
 import { isBroken, refused } from '../refusal.js'
 import type { AnswerHeads } from './answer-head.js'
@@ -24,6 +26,7 @@ export interface MediaDependencies {
   keeper: Keeper
   origins: OriginGroup
   files: OpenFiles
+  fillFiles: FillFiles
   ram: RamTier
   hits: Hits
   heads: AnswerHeads
@@ -46,72 +49,92 @@ export class Media {
 
   /** @throws MillraceError: what the request is to be answered with, or cut for. */
   async answer(exchange: Exchange, resolved: Resolved, sending: Sending, trace: Trace): Promise<void> {
-    const { origins, purges, ram, files, hits, keeper, now, onFault } = this.#deps
+    const { origins, purges, hits, keeper, now } = this.#deps
     const { key, class: name, media } = resolved
     if (purges.blocks(media.videoId)) throw refused(410, 'video-deleted', 'this video was deleted')
     const broke: string[] = []
-    let confirmed = false
     let stale: OpenEntry | undefined
     for (let round = 0; round < MAX_ROUNDS; round++) {
       const time = now()
       const inRam = hits.ram(key.hash, time)
-      if (inRam && !confirmed) return hits.answerRam(exchange, inRam, name, time)
+      if (inRam) return hits.answerRam(exchange, inRam, name, time, sending)
       const known = origins.order(resolved.route.origins)
       if (known.length === 0) throw refused(404, 'unknown-route', 'the route names no origin that this edge knows')
       const order = [...known.filter((origin) => !broke.includes(origin)), ...known.filter((origin) => broke.includes(origin))]
       const request: FillRequest = { key, order, upstream: { mode: 'media', path: key.text }, trace }
-      const entry = await this.#stored(resolved)
-      if (entry) {
-        const state = staleness(entry.meta, time)
-        try {
-          if (state === 'fresh' && confirmed) {
-            const decision: Decision = { phase: 'revalidated', class: name, tier: 'disk', origin: entry.meta.origin }
-            return await this.#answerBody(exchange, entry.meta, files.body(entry), decision, sending)
+      const entry = await this.#stored(key)
+      const state = entry && staleness(entry.meta, time)
+      if (state === 'if-error') stale = entry
+      let found: Found<OpenEntry>
+      if (entry && state === 'fresh') found = { kind: 'stored', entry, revalidated: false }
+      else if (entry && state === 'while-revalidate') {
+        // RFC 5861 §3: answered as it is, and revalidated behind the scenes.
+        keeper.open(request).catch(() => undefined)
+        return await this.#answerStale(exchange, entry, name, sending)
+      } else found = await find(keeper, request, this.#bodies(key))
+      switch (found.kind) {
+        case 'stored':
+        case 'body':
+          try {
+            return await this.#answerFound(exchange, found, name, sending)
+          } catch (error) {
+            // Its bytes are wrong or will not come. Whoever has seen none of them gets them from elsewhere.
+            if (exchange.started || !isBroken(error)) throw error
+            if (found.kind === 'body') broke.push(found.meta.origin)
+            continue
           }
-          if (state === 'fresh') return await hits.answerFile(exchange, entry, name, time, sending)
-          if (state === 'while-revalidate') {
-            // RFC 5861 §3: answered as it is, and revalidated behind the scenes.
-            keeper.open(request).catch(() => undefined)
-            return await this.#answerStale(exchange, entry, resolved, sending)
-          }
-        } catch (error) {
-          // Its bytes are wrong, and the keeper has been told: whoever has seen none of them gets them from elsewhere.
-          if (exchange.started || !isBroken(error)) throw error
-          continue
-        }
-        if (state === 'if-error') stale = entry
+        case 'negative':
+          return this.#missing(exchange, { phase: 'negative', class: name, tier: 'edge' })
+        case 'exhausted':
+          if (stale && !allMissing(found.attempts)) return await this.#answerStale(exchange, stale, name, sending)
+          return this.#exhausted(exchange, name, found.attempts)
+        case 'pass':
+          return await this.#pass(exchange, found.order, resolved, stale, sending, trace)
       }
-      const found: Found = await find(keeper, request, onFault)
-      if (found.kind === 'stored') {
+    }
+    return await this.#pass(exchange, origins.order(resolved.route.origins), resolved, stale, sending, trace)
+  }
+
+  #bodies(key: CacheKey): FindDependencies<OpenEntry> {
+    const { files, fillFiles, ram } = this.#deps
+    return {
+      files: fillFiles,
+      openFinal: async (id) => {
+        files.forget(key.hash)
+        const entry = await files.find(key)
+        return entry?.meta.id === id ? files.body(entry) : undefined
+      },
+      openStored: async () => {
         // What this worker holds of it is from before.
         ram.forget(key.hash)
         files.forget(key.hash)
-        confirmed = found.revalidated
-        continue
-      }
-      if (found.kind === 'body') {
-        const decision: Decision = { phase: found.phase, class: name, tier: 'fill', origin: found.meta.origin, cause: found.cause }
-        try {
-          return await this.#answerBody(exchange, found.meta, found.body, decision, sending)
-        } catch (error) {
-          if (exchange.started || !isBroken(error)) throw error
-          broke.push(found.meta.origin)
-          continue
-        }
-      }
-      if (found.kind === 'negative') return this.#missing(exchange, { phase: 'negative', class: name, tier: 'edge' })
-      if (found.kind === 'exhausted') {
-        if (stale && !allMissing(found.attempts)) return await this.#answerStale(exchange, stale, resolved, sending)
-        return this.#exhausted(exchange, name, found.attempts)
-      }
-      return this.#pass(exchange, found.order, resolved, stale, sending, trace)
+        return await this.#stored(key)
+      },
     }
-    const order = origins.order(resolved.route.origins)
-    return this.#pass(exchange, order, resolved, stale, sending, trace)
+  }
+
+  #answerFound(
+    exchange: Exchange,
+    found: Extract<Found<OpenEntry>, { kind: 'stored' | 'body' }>,
+    name: RequestClass,
+    sending: Sending,
+  ): Promise<void> {
+    const { hits, files, now } = this.#deps
+    if (found.kind === 'body') {
+      const { led, cause, meta, body } = found
+      const decision: Decision = led
+        ? { phase: 'miss', class: name, tier: 'fill', origin: meta.origin, cause }
+        : { phase: 'coalesced', class: name, tier: 'fill', origin: meta.origin }
+      return this.#answerBody(exchange, meta, body, decision, sending)
+    }
+    const { entry } = found
+    if (!found.revalidated) return hits.answerFile(exchange, entry, name, now(), sending)
+    const decision: Decision = { phase: 'revalidated', class: name, tier: 'disk', origin: entry.meta.origin }
+    return this.#answerBody(exchange, entry.meta, files.body(entry), decision, sending)
   }
 
   /** The entry's open file, unless a purge covers it. */
-  async #stored({ key }: Resolved): Promise<OpenEntry | undefined> {
+  async #stored(key: CacheKey): Promise<OpenEntry | undefined> {
     const { files, purges, onFault } = this.#deps
     let entry: OpenEntry | undefined
     try {
@@ -123,7 +146,7 @@ export class Media {
     return entry && !purges.covers(entry.meta) ? entry : undefined
   }
 
-  async #answerStale(exchange: Exchange, entry: OpenEntry, { class: name }: Resolved, sending: Sending): Promise<void> {
+  async #answerStale(exchange: Exchange, entry: OpenEntry, name: RequestClass, sending: Sending): Promise<void> {
     const decision: Decision = { phase: 'stale', class: name, tier: 'disk', origin: entry.meta.origin }
     await this.#answerBody(exchange, entry.meta, this.#deps.files.body(entry), decision, sending)
     this.#deps.keeper.used(entry.hash)
@@ -172,7 +195,7 @@ export class Media {
     const { origins, heads } = this.#deps
     const passed = await answerPass(exchange, { origins, heads, order, path: key.text, class: name, trace })
     if (passed.kind !== 'exhausted') return
-    if (stale && !allMissing(passed.attempts)) return await this.#answerStale(exchange, stale, { class: name } as Resolved, sending)
+    if (stale && !allMissing(passed.attempts)) return await this.#answerStale(exchange, stale, name, sending)
     this.#exhausted(exchange, name, passed.attempts)
   }
 
