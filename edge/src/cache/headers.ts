@@ -21,8 +21,9 @@ const MEDIA: ReadonlySet<string> = new Set([
 ])
 
 /**
- * The fields to keep with a stored response, in order and multiplicity. RFC 9111 §3.1: all "that are received", except Connection and what
- * it lists, hop-by-hop fields, and those "specific to a proxy"; here also without those that the edge writes itself.
+ * The fields to keep with a stored response, in order and multiplicity. RFC 9111 §3.1: "Caches MUST include all
+ * received response header fields", except Connection and what it lists, hop-by-hop fields, and those specific to a proxy; here also
+ * without those that the edge writes itself.
  *
  * @param fields names in lower case
  * @returns undefined when they don't fit into an entry's head
