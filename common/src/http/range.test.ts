@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { contentRange, ifRangeHolds, parseRange } from './range.js'
+import { type ByteRange, contentRange, ifRangeHolds, parseRange, parseRanges } from './range.js'
 
 describe('parseRange', () => {
   it.each([
@@ -57,6 +57,105 @@ describe('parseRange', () => {
         if (verdict.kind !== 'part') return
         const { start, end } = verdict.range
         expect(Number.isInteger(start) && Number.isInteger(end) && 0 <= start && start <= end && end < length).toBe(true)
+      }),
+    )
+  })
+})
+
+describe('parseRanges', () => {
+  it.each([
+    [undefined],
+    ['bytes='],
+    ['bytes=,,'],
+    ['bytes=0-1,x'],
+    ['bytes=0-1,5-2'],
+    ['items=0-1,200-201'],
+    [`bytes=${Array.from({ length: 9 }, (_, n) => `${n * 100}-${n * 100}`).join(',')}`],
+    [`bytes=0-0,${' '.repeat(300)}500-501`],
+    ['bytes=0-,0-,0-'],
+    ['bytes=0-600,500-999'],
+  ])('answers %s with the whole', (header) => {
+    expect(parseRanges(header, 1000)).toEqual({ kind: 'whole' })
+  })
+
+  it.each([['bytes=1000-,2000-2001'], ['bytes=-0, 1000-']])('finds %s unsatisfiable', (header) => {
+    expect(parseRanges(header, 1000)).toEqual({ kind: 'unsatisfiable' })
+  })
+
+  it.each([
+    ['bytes=5-9', [[5, 9]]],
+    ['bytes=5-9,1000-', [[5, 9]]],
+    ['bytes=0-9,5-20', [[0, 20]]],
+    ['bytes=0-9,10-19', [[0, 19]]],
+    ['bytes=0-9,89-99', [[0, 99]]],
+    ['bytes=0-9,300-309,89-220', [[0, 309]]],
+  ])('makes one part of %s', (header, [range]) => {
+    expect(parseRanges(header, 1000)).toEqual({ kind: 'part', range: { start: range![0], end: range![1] } })
+  })
+
+  it.each([
+    [
+      'bytes=0-9,90-99',
+      [
+        [0, 9],
+        [90, 99],
+      ],
+    ],
+    [
+      'bytes= 500-599 ,, -1,0-0',
+      [
+        [500, 599],
+        [999, 999],
+        [0, 0],
+      ],
+    ],
+    [
+      'bytes=900-,0-9,400-409,880-899',
+      [
+        [880, 999],
+        [0, 9],
+        [400, 409],
+      ],
+    ],
+  ])('keeps the order of %s', (header, expected) => {
+    expect(parseRanges(header, 1000)).toEqual({ kind: 'parts', ranges: expected.map(([start, end]) => ({ start, end })) })
+  })
+
+  it('agrees with parseRange on a single range', () => {
+    fc.assert(
+      fc.property(fc.stringMatching(/^bytes=[0-9]{0,4}-[0-9]{0,4}$/), fc.nat(2000), (text, length) => {
+        expect(parseRanges(text, length)).toEqual(parseRange(text, length))
+      }),
+    )
+  })
+
+  it('gives parts inside the body that lie apart and cover what was asked, whatever it is fed', () => {
+    const spec = fc.oneof(
+      fc.tuple(fc.nat(1200), fc.nat(300)).map(([start, more]) => `${start}-${start + more}`),
+      fc.nat(300).map((n) => `-${n}`),
+      fc.nat(1200).map((n) => `${n}-`),
+    )
+    const header = fc.oneof(
+      { weight: 4, arbitrary: fc.array(spec, { minLength: 1, maxLength: 9 }).map((specs) => `bytes=${specs.join(', ')}`) },
+      fc.stringMatching(/^bytes=[0-9,\- ]{0,40}$/),
+      fc.string(),
+    )
+    fc.assert(
+      fc.property(header, fc.nat(1000), (text, length) => {
+        const verdict = parseRanges(text, length)
+        if (verdict.kind !== 'parts') return
+        const sorted = [...verdict.ranges].sort((a, b) => a.start - b.start)
+        expect(sorted.length >= 2 && sorted.length <= 8).toBe(true)
+        let before = Number.NEGATIVE_INFINITY
+        for (const { start, end } of sorted) {
+          expect(start > before + 80 && start <= end && end < length).toBe(true)
+          before = end
+        }
+        const covers = (range: ByteRange) => sorted.some(({ start, end }) => start <= range.start && range.end <= end)
+        for (const one of text.slice(6).split(',')) {
+          const single = parseRange(`bytes=${one}`, length)
+          if (single.kind === 'part') expect(covers(single.range)).toBe(true)
+        }
       }),
     )
   })

@@ -1,0 +1,39 @@
+import type { HeaderField } from '../cache/entry-meta.js'
+
+/**
+ * RFC 9110 §7.6.1: fields of one connection, which an intermediary removes "whether or not they appear as a connection-option". With them
+ * what is about a proxy that a client talks to knowingly (§11.7), and Trailer, because trailers end here.
+ */
+const HOP_BY_HOP: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authentication-info',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'transfer-encoding',
+  'upgrade',
+])
+
+/**
+ * The fields that go on to the next hop, in order and multiplicity. §7.6.1: "Intermediaries MUST parse a received Connection header field
+ * before a message is forwarded and, for each connection-option in this field, remove any header or trailer field(s) from the message
+ * with the same name as the connection-option".
+ *
+ * @param fields names in lower case
+ */
+export function endToEnd(fields: readonly HeaderField[]): HeaderField[] {
+  const options = new Set<string>()
+  for (const [name, value] of fields) {
+    if (name === 'connection') for (const option of value.split(',')) options.add(option.trim().toLowerCase())
+  }
+  return fields.filter(([name]) => !HOP_BY_HOP.has(name) && !options.has(name))
+}
+
+/** §7.6.3: a proxy adds itself at the end; a gateway's name is a pseudonym. @param existing all Via lines, joined by a comma */
+export function appendVia(existing: string | undefined, edgeId: string): string {
+  const own = `1.1 ${edgeId}`
+  return existing === undefined || existing.trim() === '' ? own : `${existing}, ${own}`
+}
