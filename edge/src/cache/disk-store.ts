@@ -1,223 +1,148 @@
-import { randomBytes } from 'node:crypto'
-import { type FileHandle, open, rename, rm } from 'node:fs/promises'
-import { join } from 'node:path'
-import { MillraceError } from '@millrace/common/errors'
-import { BodyFile } from './body-file.js'
-import { type DiskLayout, diskBytes, diskLayout } from './disk-layout.js'
-import { decodeEntryHeader, type EntryMeta, encodeEntryHeader, HEADER_BYTES } from './entry-header.js'
-import { EvictionIndex, type IndexEntry } from './eviction.js'
+import { LRUCache } from 'lru-cache'
+import type { DiskOperation } from './disk-errors.js'
+import { type CacheDisk, Disks } from './disks.js'
+import type { EntryMeta } from './entry-meta.js'
+import { type IndexKey, toIndexKey } from './index.js'
 import type { CacheKey } from './key.js'
-import { recover } from './recover.js'
-import type { CacheStore, EntryWriter, FileLocation, StoredEntry, StoreStats } from './store.js'
+import type { CacheStore, DiskStats, EntryPlaces, EntryWriter } from './store.js'
+import { StoreDisk } from './store-disk.js'
 
-/** A body of unknown length reserves its room in steps of this. */
-const GROWTH_STEP = 1 << 18
+/** Evicted hashes that are remembered. */
+const MAX_EVICTED = 100_000
 
 export interface DiskStoreOptions {
-  path: string
-  maxBytes: number
+  disks: readonly CacheDisk[]
+  /** Unix milliseconds. */
   now: () => number
-  /** Told when a file could not be deleted: it takes room outside the budget until the next start finds it. */
-  onDeleteFailed: (error: unknown) => void
+  /** Between two checkpoints of the order of use. */
+  checkpointMs?: number
+  /** How long a disk that failed is left alone. */
+  restMs?: number
+  /** How long a process that has the folders open and is just dying is waited for. */
+  lockWaitMs?: number
+  /** Entries that were evicted, replaced, dropped or got a new head; together, after what runs now. */
+  onGone: (hashes: readonly string[]) => void
+  /** A disk was taken out, or is back in. */
+  onDisk: (path: string, state: 'in' | 'out', error?: unknown) => void
+  /** Every error of a disk, once. */
+  onFault: (operation: DiskOperation, error: unknown) => void
 }
 
-/** One file per entry, named by the key's hash. Not synced: a cache may lose its newest entries, but never serves a torn one. */
+/** One file per entry, on one or several disks. What one disk can't do doesn't hold up the others. */
 export class DiskStore implements CacheStore {
-  readonly #layout: DiskLayout
+  /** Where this process finds entries now; follows the disks' states by itself. */
+  readonly places: EntryPlaces
+  readonly #disks: readonly StoreDisk[]
+  readonly #where: Disks
   readonly #options: DiskStoreOptions
-  readonly #index: EvictionIndex
-  /** Deletions under way: room isn't free, and a name can't be taken again, before they are done. */
-  readonly #deleting = new Map<string, Promise<void>>()
+  readonly #evicted = new LRUCache<IndexKey, true>({ max: MAX_EVICTED })
+  #gone = new Set<string>()
 
-  private constructor(layout: DiskLayout, options: DiskStoreOptions) {
-    this.#layout = layout
+  private constructor(options: DiskStoreOptions) {
     this.#options = options
-    this.#index = new EvictionIndex(options.maxBytes, (hash) => this.#delete(hash))
+    this.#where = new Disks(options.disks)
+    this.places = this.#where
+    const { now, checkpointMs = 30_000, restMs = 10_000, lockWaitMs = 3000 } = options
+    const host = {
+      belongs: (disk: StoreDisk, hash: string) => this.#disk(hash) === disk,
+      gone: (hash: string) => this.#tellGone(hash),
+      evicted: (key: IndexKey) => void this.#evicted.set(key, true),
+      fault: options.onFault,
+      state: (disk: StoreDisk, state: 'in' | 'out', error?: unknown) => this.#changed(disk, state, error),
+    }
+    this.#disks = options.disks.map((disk) => new StoreDisk(disk, { now, checkpointMs, restMs, lockWaitMs }, host))
   }
 
-  /** Takes over what an earlier process left in the folder. */
+  /**
+   * Usable at once with what the checkpoints tell; the folders are compared behind the scenes (`scanned`). A disk that fails is out.
+   *
+   * @throws MillraceError `cache-in-use` when another process has one of the folders
+   */
   static async open(options: DiskStoreOptions): Promise<DiskStore> {
-    const layout = diskLayout(options.path)
-    const store = new DiskStore(layout, options)
-    for (const found of await recover(layout)) store.#index.add(found.hash, { bytes: diskBytes(found.fileBytes), freshUntil: 0 })
-    await store.#deleted()
+    const store = new DiskStore(options)
+    const opened = await Promise.allSettled(store.#disks.map((disk) => disk.open()))
+    for (const result of opened) {
+      if (result.status === 'fulfilled') continue
+      await store.#release()
+      throw result.reason
+    }
+    store.#where.setOut(store.out())
+    for (const disk of store.#disks) if (disk.state === 'in') disk.startScan()
     return store
   }
 
-  mayHave(key: CacheKey): boolean {
-    const entry = this.#index.peek(key.hash)
-    return entry !== undefined && (entry.freshUntil === 0 || entry.freshUntil > this.#options.now())
+  /** Resolves when every disk that is in was compared with its index. */
+  async scanned(): Promise<void> {
+    await Promise.all(this.#disks.map((disk) => disk.scanned()))
   }
 
-  async open(key: CacheKey): Promise<StoredEntry | undefined> {
-    const entry = this.#index.touch(key.hash)
-    if (!entry) return undefined
-    let handle: FileHandle
-    try {
-      handle = await open(this.#layout.entry(key.hash), 'r')
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
-      if (this.#index.peek(key.hash) === entry) this.#index.forget(key.hash)
-      return undefined
-    }
-    const meta = await readMeta(handle, key).catch(async (error: unknown) => {
-      this.#drop(key.hash, entry)
-      await handle.close()
-      throw error
-    })
-    if (meta && meta.freshUntil > this.#options.now()) {
-      entry.freshUntil = meta.freshUntil
-      return { meta, body: new BodyFile(handle, HEADER_BYTES, meta.length, () => this.#drop(key.hash, entry)) }
-    }
-    await handle.close()
-    if (meta) entry.freshUntil = meta.freshUntil
-    else this.#drop(key.hash, entry)
-    return undefined
+  has(hash: string): boolean {
+    return this.#disk(hash)?.has(hash) ?? false
+  }
+
+  async look(key: CacheKey): Promise<EntryMeta | undefined> {
+    return this.#disk(key.hash)?.look(key)
   }
 
   async create(key: CacheKey, length: number | undefined): Promise<EntryWriter | undefined> {
-    const room = diskBytes(HEADER_BYTES + (length ?? GROWTH_STEP))
-    if (!this.#index.reserve(room)) return undefined
-    const path = join(this.#layout.tmp, `${key.hash}-${randomBytes(6).toString('hex')}`)
-    try {
-      await this.#deleted()
-      return new DiskWriter(this.#owner(), key, path, await open(path, 'wx', 0o600), room)
-    } catch (error) {
-      this.#index.release(room)
-      throw error
-    }
+    return this.#disk(key.hash)?.create(key, length)
   }
 
-  stats(): StoreStats {
-    const { objects, bytes, maxBytes, evictedBytes } = this.#index
-    return { objects, bytes, maxBytes, evictedBytes }
+  async rewrite(key: CacheKey, meta: EntryMeta): Promise<boolean> {
+    return (await this.#disk(key.hash)?.rewrite(key, meta)) ?? false
   }
 
-  /** Proves that files can be made. */
-  async probe(): Promise<void> {
-    const path = join(this.#layout.tmp, `probe-${randomBytes(6).toString('hex')}`)
-    const handle = await open(path, 'wx', 0o600)
-    try {
-      await handle.write('probe')
-    } finally {
-      await handle.close()
-      await rm(path, { force: true })
-    }
+  used(hash: string): void {
+    this.#disk(hash)?.used(hash)
   }
 
-  #owner(): WriterOwner {
-    return {
-      reserve: async (bytes) => {
-        if (!this.#index.reserve(bytes)) return false
-        await this.#deleted()
-        return true
-      },
-      release: (bytes) => this.#index.release(bytes),
-      publish: (key, path, fileBytes, freshUntil, room) => this.#publish(key, path, { bytes: diskBytes(fileBytes), freshUntil }, room),
-    }
+  async drop(hash: string, id?: string): Promise<void> {
+    await this.#disk(hash)?.drop(hash, id)
   }
 
-  /** The older entry leaves the index first: evicted after the rename, it would take the new file with it. */
-  async #publish(key: CacheKey, path: string, entry: IndexEntry, room: number): Promise<void> {
-    while (this.#deleting.has(key.hash)) await this.#deleting.get(key.hash)
-    const older = this.#index.peek(key.hash)
-    this.#index.forget(key.hash)
-    try {
-      await rename(path, this.#layout.entry(key.hash))
-    } catch (error) {
-      if (older) this.#index.add(key.hash, older)
-      throw error
-    }
-    this.#index.release(room)
-    this.#index.add(key.hash, entry)
+  evicted(hash: string): boolean {
+    return this.#evicted.has(toIndexKey(hash))
   }
 
-  #drop(hash: string, entry: IndexEntry): void {
-    if (this.#index.peek(hash) !== entry) return
-    this.#index.forget(hash)
-    this.#delete(hash)
+  stats(): DiskStats[] {
+    return this.#disks.map((disk) => disk.stats())
   }
 
-  #delete(hash: string): void {
-    const done: Promise<void> = rm(this.#layout.entry(hash), { force: true })
-      .catch((error: unknown) => this.#options.onDeleteFailed(error))
-      .finally(() => {
-        if (this.#deleting.get(hash) === done) this.#deleting.delete(hash)
+  /** Configured paths of the disks that are out now. */
+  out(): string[] {
+    return this.#disks.filter((disk) => disk.state === 'out').map((disk) => disk.path)
+  }
+
+  /** Writes the checkpoints. Running writers should have ended. */
+  async close(): Promise<void> {
+    await this.#release()
+  }
+
+  async #release(): Promise<void> {
+    await Promise.all(this.#disks.map((disk) => disk.close()))
+  }
+
+  #disk(hash: string): StoreDisk | undefined {
+    const number = this.#where.number(hash)
+    return number === undefined ? undefined : this.#disks[number]
+  }
+
+  #changed(disk: StoreDisk, state: 'in' | 'out', error: unknown): void {
+    this.#where.setOut(this.out())
+    this.#options.onDisk(disk.path, state, error)
+    if (state === 'out') return
+    // While it was out, the others took its entries.
+    for (const other of this.#disks) if (other !== disk) void other.expelStrangers()
+  }
+
+  #tellGone(hash: string): void {
+    if (this.#gone.size === 0) {
+      setImmediate(() => {
+        const hashes = [...this.#gone]
+        this.#gone = new Set()
+        this.#options.onGone(hashes)
       })
-    this.#deleting.set(hash, done)
-  }
-
-  async #deleted(): Promise<void> {
-    await Promise.all(this.#deleting.values())
-  }
-}
-
-interface WriterOwner {
-  reserve: (bytes: number) => Promise<boolean>
-  release: (bytes: number) => void
-  publish: (key: CacheKey, path: string, fileBytes: number, freshUntil: number, room: number) => Promise<void>
-}
-
-class DiskWriter implements EntryWriter {
-  readonly location: FileLocation
-  readonly #owner: WriterOwner
-  readonly #key: CacheKey
-  readonly #handle: FileHandle
-  #room: number
-  #position = HEADER_BYTES
-
-  constructor(owner: WriterOwner, key: CacheKey, path: string, handle: FileHandle, room: number) {
-    this.#owner = owner
-    this.#key = key
-    this.#handle = handle
-    this.#room = room
-    this.location = { path, bodyOffset: HEADER_BYTES }
-  }
-
-  async write(chunk: Uint8Array): Promise<void> {
-    while (this.#position + chunk.length > this.#room) {
-      if (!(await this.#owner.reserve(GROWTH_STEP))) {
-        throw new MillraceError('the cache has no room for a body of unknown length', { code: 'no-room', source: 'disk', retryable: true })
-      }
-      this.#room += GROWTH_STEP
     }
-    for (let done = 0; done < chunk.length; ) {
-      const { bytesWritten } = await this.#handle.write(chunk, done, chunk.length - done, this.#position)
-      done += bytesWritten
-      this.#position += bytesWritten
-    }
+    this.#gone.add(hash)
   }
-
-  async commit(meta: EntryMeta): Promise<void> {
-    try {
-      if (meta.length !== this.#position - HEADER_BYTES) throw new RangeError('the body is not as long as its meta says')
-      await this.#handle.write(encodeEntryHeader(meta), 0, HEADER_BYTES, 0)
-      await this.#handle.close()
-      await this.#owner.publish(this.#key, this.location.path, this.#position, meta.freshUntil, this.#room)
-    } catch (error) {
-      await this.discard()
-      throw error
-    }
-  }
-
-  async discard(): Promise<void> {
-    try {
-      // A second close of a FileHandle does nothing.
-      await this.#handle.close()
-    } finally {
-      // Room is free when the file is gone, whatever became of its descriptor.
-      await rm(this.location.path, { force: true }).finally(() => this.#owner.release(this.#room))
-    }
-  }
-}
-
-/** @returns undefined when the file isn't the whole, undamaged entry of this key. */
-async function readMeta(handle: FileHandle, key: CacheKey): Promise<EntryMeta | undefined> {
-  const block = Buffer.allocUnsafe(HEADER_BYTES)
-  const { bytesRead } = await handle.read(block, 0, HEADER_BYTES, 0)
-  if (bytesRead !== HEADER_BYTES) return undefined
-  const meta = decodeEntryHeader(block)
-  if (!meta || meta.path !== key.path) return undefined
-  const { size } = await handle.stat()
-  return size === HEADER_BYTES + meta.length ? meta : undefined
 }
