@@ -1,6 +1,6 @@
-import type { HeaderField, FillMeta } from '../cache/entry-meta.js'
-import type { CacheKey } from '../cache/key.js'
+import type { FillMeta, HeaderField } from '../cache/entry-meta.js'
 import type { NoCacheReason } from '../cache/judge.js'
+import type { CacheKey } from '../cache/key.js'
 import type { Attempt } from '../origin/contract.js'
 
 /**
@@ -105,4 +105,14 @@ export interface Growth {
  */
 export interface Fill extends Growth {
   readonly head: Promise<FillHead>
+  /**
+   * In the fill's own process: where the whole body is since its file failed (`memory`), instead of where the head said. A fill of another
+   * process breaks instead.
+   */
+  readonly moved?: BodyLocation | undefined
+  /**
+   * In the fill's own process: a body in memory stays there until what this returns is called; each reader does so once. Undefined when it
+   * is gone already.
+   */
+  hold?(): (() => void) | undefined
 }

@@ -1,140 +1,302 @@
-import { contentType, type MediaPath, mediaClass } from '@millrace/common/contracts/media-url'
+import { randomBytes } from 'node:crypto'
 import { MillraceError } from '@millrace/common/errors'
-import type { Growth } from '../cache/body-file.js'
-import { type EntryMeta, KEPT_VALUE } from '../cache/entry-header.js'
-import type { CacheKey } from '../cache/key.js'
-import { judge, type NoCacheReason } from '../cache/policy.js'
-import type { CacheStore, EntryWriter, FileLocation } from '../cache/store.js'
-import type { Attempt, Fetched } from '../origin/fallback.js'
-import type { OriginAnswer } from '../origin/fetch.js'
-
-/** A response's head while its body may still be coming: the length is unknown where the origin didn't say. */
-export type FillMeta = Omit<EntryMeta, 'length'> & { length: number | undefined }
-
-/** `not-now`: it could be cached, but there is no room, or the disk or the origin has just failed. */
-export type PassReason = NoCacheReason | 'not-now'
-
-/** What a fill found out, told once. */
-export type FillHead =
-  | { kind: 'ready'; meta: FillMeta; location: FileLocation }
-  | { kind: 'pass'; reason: PassReason }
-  | { kind: 'failed'; attempts: Attempt[] }
+import type { EntryMeta, FillMeta, HeaderField } from '../cache/entry-meta.js'
+import type { StalePolicy } from '../cache/judge.js'
+import type { CacheStore, EntryWriter } from '../cache/store.js'
+import type { Attempt, Fetched, OriginAnswer, OriginGroup, OriginRequest } from '../origin/contract.js'
+import type { PurgeView } from '../purge/contract.js'
+import { BodyPipe } from './body-pipe.js'
+import type { BodyLocation, Fill, FillHead, FillRequest, MissCause, PassReason } from './contract.js'
+import { Growing } from './growing.js'
+import { MemoryBody, type MemoryBudget } from './memory.js'
+import type { Policy, Variants } from './policy-contract.js'
+import { bodyBreak, conditionalFields, missingOnRoute, outcomeOfBreak, resourceOf, withContentType } from './response.js'
 
 /**
- * How a fill ended; a metrics label. `broken`: the origin or the disk failed in mid-body; `outgrown`: a body of unknown length was larger
- * than `cache.maxObject` or the room there was; `not-stored`: whole, but the disk didn't take it over.
+ * How a fill ended; a metrics label. `revalidated`: a 304 confirmed the stored entry; `failed`: no origin gave a byte; `broken`: the origin
+ * or the disk failed in mid-body; `outgrown`: a body of unknown length became larger than `cache.maxObject`; `purged`: whole, but a purge
+ * came meanwhile; `not-stored`: whole, but no disk took it.
  */
-export const FILL_OUTCOMES = ['stored', 'passed', 'failed', 'broken', 'outgrown', 'not-stored'] as const
+export const FILL_OUTCOMES = ['stored', 'revalidated', 'passed', 'failed', 'broken', 'outgrown', 'purged', 'not-stored'] as const
 export type FillOutcome = (typeof FILL_OUTCOMES)[number]
 
-/**
- * One transfer from an origin into a cache file, which any number of requests read while it grows. It belongs to no request: a client
- * that leaves doesn't stop it. All that crosses to its readers is a head, a path and offsets.
- */
-export interface Fill extends Growth {
-  readonly head: Promise<FillHead>
-}
-
-export interface FillRequest {
-  key: CacheKey
-  media: MediaPath
-  /** Known origins, first to ask first. */
-  order: readonly string[]
-}
+/** What was done with the store when it failed; `fill` is a fault of the fill itself. */
+export type FaultOperation = 'look' | 'create' | 'write' | 'commit' | 'rewrite' | 'drop' | 'fill'
 
 export interface FillDependencies {
-  fetch: (order: readonly string[], path: string) => Promise<Fetched>
-  store: Pick<CacheStore, 'create'>
+  origins: Pick<OriginGroup, 'fetch' | 'continued'>
+  store: Pick<CacheStore, 'create' | 'rewrite' | 'drop'>
+  policy: Policy
+  variants: Variants
+  /** For media whose origin says nothing of it. */
+  stale: StalePolicy
+  purges: PurgeView
+  /** For bodies that no disk takes; undefined where readers are in other processes: those are then told to pass. */
+  memory: MemoryBudget | undefined
+  /** Whether an entry's head can be stored at all. */
+  fits: (meta: EntryMeta) => boolean
+  /** In body bytes. */
   maxObject: number
+  /** Unix milliseconds. */
   now: () => number
-  /** Errors that are nobody's answer: the cache disk's. */
-  onFault: (operation: 'open' | 'create' | 'write' | 'commit', error: unknown) => void
+  /** Ends all fills. */
+  signal: AbortSignal
+  /** Errors that are nobody's answer. */
+  onFault: (operation: FaultOperation, error: unknown) => void
 }
 
-/** Starts a fill. `ended` resolves, always, when the entry is in the store or its file gone. */
-export function startFill(request: FillRequest, dependencies: FillDependencies): { fill: Fill; ended: Promise<FillOutcome> } {
-  const run = new FillRun(request, dependencies)
-  return { fill: run, ended: run.run() }
+export interface FillTask {
+  request: FillRequest
+  /** The stale entry that this fill may confirm. */
+  stale: EntryMeta | undefined
+  cause: MissCause
+  /** What requests that come later should know, told before anyone hears of it: no origin of the route has it. */
+  onMissing: (origins: readonly string[]) => void
+  /** Likewise: it may not be stored. */
+  onUncacheable: (reason: PassReason) => void
 }
 
-class FillRun implements Fill {
+/** The longest `first`; bodies up to here are gathered, so that their readers need no file. */
+export const FIRST_BYTES = 65_536
+
+/** The purge generation of a fill is the one at its start: it may have asked its origin just before the purge. */
+export class FillRun extends Growing implements Fill {
   readonly head: Promise<FillHead>
-  available = 0
-  state: 'running' | 'complete' | 'broken' = 'running'
-  readonly #request: FillRequest
+  /** Of the one that leads. */
+  readonly request: FillRequest
+  readonly key: string
+  readonly generation: number
+  /** The head's promise is settled. */
+  told = false
+  cause: MissCause
+  moved: BodyLocation | undefined
+  readonly #task: FillTask
   readonly #deps: FillDependencies
   #tellHead!: (head: FillHead) => void
-  #waiting: (() => void)[] = []
+  #memory: MemoryBody | undefined
+  #holds = 0
+  #ended = false
 
-  constructor(request: FillRequest, dependencies: FillDependencies) {
-    this.#request = request
+  constructor(task: FillTask, dependencies: FillDependencies) {
+    super()
+    this.#task = task
     this.#deps = dependencies
+    this.request = task.request
+    this.key = task.request.key.text
+    this.cause = task.cause
+    this.generation = dependencies.purges.generation
     this.head = new Promise((resolve) => {
       this.#tellHead = resolve
     })
   }
 
-  progress(offset: number): Promise<void> {
-    if (this.available > offset || this.state !== 'running') return Promise.resolve()
-    return new Promise((resolve) => this.#waiting.push(resolve))
+  hold(): (() => void) | undefined {
+    if (this.#ended && this.#holds === 0 && this.#memory) return undefined
+    this.#holds++
+    let held = true
+    return () => {
+      if (!held) return
+      held = false
+      this.#holds--
+      this.#freeUnheld()
+    }
   }
 
+  /** Never rejects; resolves when the entry is in the store or its file gone. */
   async run(): Promise<FillOutcome> {
-    const { key, media, order } = this.#request
-    const fetched = await this.#deps.fetch(order, key.path)
-    if (!fetched.ok) {
-      this.#finish('broken', { kind: 'failed', attempts: fetched.attempts })
-      return 'failed'
-    }
-    const { answer } = fetched
-    const verdict = judge(answer, mediaClass(media), this.#deps.now(), this.#deps.maxObject)
-    if (!verdict.store) return this.#pass(answer, verdict.reason)
-    const meta: FillMeta = {
-      path: key.path,
-      contentType: contentType(media),
-      ...kept('contentType', answer.headers['content-type']),
-      ...kept('etag', answer.headers.etag),
-      ...kept('lastModified', answer.headers['last-modified']),
-      ...kept('cacheControl', answer.headers['cache-control']),
-      length: answer.length,
-      bornAt: verdict.bornAt,
-      freshUntil: verdict.freshUntil,
-      origin: answer.origin,
-    }
-    let writer: EntryWriter | undefined
+    let outcome: FillOutcome
     try {
-      writer = await this.#deps.store.create(key, answer.length)
+      outcome = (await this.#revalidate()) ?? (await this.#fetchWhole())
     } catch (error) {
-      this.#deps.onFault('create', error)
-      return this.#pass(answer, 'not-now')
+      this.#deps.onFault('fill', error)
+      outcome = this.#fail([])
     }
-    if (!writer?.location) return this.#pass(answer, 'not-now')
-    return this.#transfer(answer, writer, writer.location, meta)
+    // Requests that wait for the head come first; they hold what they read.
+    setImmediate(() => {
+      this.#ended = true
+      this.#freeUnheld()
+    })
+    return outcome
   }
 
-  async #transfer(answer: OriginAnswer, writer: EntryWriter, location: FileLocation, meta: FillMeta): Promise<FillOutcome> {
-    const ready: FillHead = { kind: 'ready', meta, location }
+  /** @returns undefined when the stored entry is of no use and the whole has to be fetched. */
+  async #revalidate(): Promise<FillOutcome | undefined> {
+    const { stale, request } = this.#task
+    const validators = stale ? this.#deps.policy.validatorsOf(stale) : []
+    if (!stale || validators.length === 0) return undefined
+    const fetched = await this.#fetch(validators, stale)
+    if (!fetched.ok) return this.#exhausted(fetched.attempts)
+    const { answer } = fetched
+    if (answer.status !== 304) return this.#take(answer, fetched.attempts)
+    answer.discard()
+    const { policy, now, purges, store, fits, onFault } = this.#deps
+    const meta = policy.refreshed(stale, answer.fields, now(), resourceOf(request.upstream), this.#deps.stale)
+    // What a purge covered while the origin answered is not to be confirmed.
+    if (!meta || !fits(meta) || purges.covers(meta)) return undefined
     try {
-      for await (const chunk of answer.body) {
-        this.#checkLength(this.available + chunk.length, meta.length)
-        await writer.write(chunk)
-        this.available += chunk.length
-        this.#tellHead(ready)
-        this.#wake()
-      }
-      if (meta.length !== undefined && this.available !== meta.length) throw broken('the origin ended its body early')
+      if (!(await store.rewrite(request.key, meta))) return undefined
     } catch (error) {
-      const outgrown = error instanceof MillraceError && error.source === 'disk'
-      if (!(error instanceof MillraceError)) this.#deps.onFault('write', error)
-      // First, so that a client that comes back at once doesn't find this fill still ending.
-      await this.#discard(writer)
-      // Where no byte was told to anyone yet, the requests can still be served past the disk.
-      this.#finish('broken', { kind: 'pass', reason: outgrown ? 'too-large' : 'not-now' })
-      return outgrown ? 'outgrown' : 'broken'
+      onFault('rewrite', error)
+      return undefined
     }
-    this.#finish('complete', ready)
+    this.end('complete')
+    this.#tell({ kind: 'stored', revalidated: true })
+    return 'revalidated'
+  }
+
+  async #fetchWhole(): Promise<FillOutcome> {
+    const fetched = await this.#fetch([])
+    return fetched.ok ? this.#take(fetched.answer, fetched.attempts) : this.#exhausted(fetched.attempts)
+  }
+
+  #fetch(validators: readonly HeaderField[], stale?: EntryMeta): Promise<Fetched> {
+    const { order, upstream } = this.request
+    const media = upstream.mode === 'media'
+    return this.#deps.origins.fetch(order, {
+      ...this.#originRequest(validators),
+      beyondRoute: media,
+      wanted: (status) => {
+        if (media) return status === 200 || (status === 304 && stale !== undefined)
+        // RFC 9111 §4.3.3: on a 5xx a cache may act as if the origin had not answered, where it has something stale to serve.
+        return status < 500 || stale === undefined || stale.staleIfError === 0
+      },
+    })
+  }
+
+  #originRequest(validators: readonly HeaderField[] = []): OriginRequest {
+    const { upstream, trace } = this.request
+    const own = upstream.mode === 'generic' ? conditionalFields(upstream.headers, validators) : validators
+    return { purpose: 'fill', method: 'GET', path: upstream.path, mode: upstream.mode, headers: own, trace, signal: this.#deps.signal }
+  }
+
+  async #take(answer: OriginAnswer, attempts: readonly Attempt[]): Promise<FillOutcome> {
+    const { policy, fits, maxObject, now } = this.#deps
+    const { key, upstream } = this.request
+    const verdict = policy.judge(answer, resourceOf(upstream), now(), maxObject, this.#deps.stale)
+    if (!verdict.store) return this.#pass(answer, verdict.reason)
+    const headers = policy.storableHeaders(answer.fields)
+    if (!headers) return this.#pass(answer, 'head-too-large')
+    const { store: _, ...lifetimes } = verdict
+    const meta: FillMeta = {
+      id: randomBytes(8).toString('hex'),
+      key: key.text,
+      status: answer.status,
+      headers: withContentType(headers, upstream),
+      length: answer.length,
+      origin: answer.origin,
+      generation: this.generation,
+      ...lifetimes,
+    }
+    if (!fits({ ...meta, length: meta.length ?? Number.MAX_SAFE_INTEGER })) return this.#pass(answer, 'head-too-large')
+    // What was merely not here was asked for at an origin that doesn't have it: that is the news.
+    const absent = this.cause === 'cold' || this.cause === 'evicted'
+    if (absent && attempts[0]?.outcome === 'missing') this.cause = 'replica-missing'
+    const writer = await this.#create(answer.length)
+    if (!writer && !this.#deps.memory) return this.#pass(answer, 'not-now')
+    if (answer.length !== undefined && answer.length <= FIRST_BYTES) return this.#gather(answer, attempts, meta, answer.length, writer)
+    return this.#stream(answer, attempts, meta, writer)
+  }
+
+  async #gather(
+    answer: OriginAnswer,
+    attempts: readonly Attempt[],
+    meta: FillMeta,
+    length: number,
+    writer: EntryWriter | undefined,
+  ): Promise<FillOutcome> {
+    const { origins, onFault } = this.#deps
+    const whole = Buffer.alloc(length)
+    let at = 0
     try {
-      await writer.commit({ ...meta, length: this.available })
+      const readBack = async (start: number, end: number) => whole.subarray(start, end)
+      for await (const chunk of origins.continued(answer, this.request.order, this.#originRequest(), readBack)) {
+        if (at + chunk.length > length) throw bodyBreak('the origin sent more than it said')
+        whole.set(chunk, at)
+        at += chunk.length
+      }
+      if (at !== length) throw bodyBreak('the origin ended its body early')
+    } catch (error) {
+      await this.#discard(writer)
+      return this.#broken(answer, attempts, error)
+    }
+    this.grow(length)
+    this.end('complete')
+    const location = writer?.location ?? { kind: 'memory', chunks: { view: (from) => whole.subarray(from) } }
+    this.#tell({ kind: 'ready', meta, cause: this.cause, first: whole, location })
+    if (!writer) return 'not-stored'
+    try {
+      if (length > 0) await writer.write(whole)
+    } catch (error) {
+      onFault('write', error)
+      await this.#discard(writer)
+      return 'not-stored'
+    }
+    return this.#commit(writer, { ...meta, length })
+  }
+
+  async #stream(answer: OriginAnswer, attempts: readonly Attempt[], meta: FillMeta, writer: EntryWriter | undefined): Promise<FillOutcome> {
+    const { origins, memory: budget, onFault } = this.#deps
+    if (!writer) this.#memory = budget && MemoryBody.reserve(budget, meta.length)
+    const target = writer ?? this.#memory
+    if (!target) return this.#pass(answer, 'not-now')
+    const location: BodyLocation = target instanceof MemoryBody ? { kind: 'memory', chunks: target } : target.location
+    const pipe = new BodyPipe(target, {
+      length: meta.length,
+      memory: budget,
+      onWritten: (bytes) => this.grow(bytes),
+      onMoved: (moved) => {
+        this.#memory = pipe.memory
+        this.moved = moved
+      },
+      onFault,
+    })
+    let total = 0
+    try {
+      const body = origins.continued(answer, this.request.order, this.#originRequest(), (start, end) => pipe.readBack(start, end))
+      for await (const chunk of body) {
+        if (chunk.length === 0) continue
+        total += chunk.length
+        this.#checkLength(total, meta.length)
+        if (!this.told) this.#first(meta, location, chunk.subarray(0, FIRST_BYTES))
+        await pipe.push(chunk)
+      }
+      if (meta.length !== undefined && total !== meta.length) throw bodyBreak('the origin ended its body early')
+      await pipe.drained()
+    } catch (error) {
+      // What has come can still be read by whoever waits for it.
+      await pipe.drained().catch((failure: unknown) => {
+        if (failure !== error) onFault('write', failure)
+      })
+      return this.#brokenStream(answer, attempts, error, pipe)
+    }
+    if (!this.told) this.#first(meta, location, new Uint8Array(0))
+    this.end('complete')
+    return pipe.writer ? this.#commit(pipe.writer, { ...meta, length: total }) : 'not-stored'
+  }
+
+  #first(meta: FillMeta, location: BodyLocation, first: Uint8Array): void {
+    this.grow(first.length)
+    this.#tell({ kind: 'ready', meta, cause: this.cause, first, location })
+  }
+
+  async #brokenStream(answer: OriginAnswer, attempts: readonly Attempt[], error: unknown, pipe: BodyPipe): Promise<FillOutcome> {
+    const outgrown = error instanceof MillraceError && error.code === 'too-large'
+    if (outgrown) this.#task.onUncacheable('too-large')
+    // Its memory is freed when its last reader has left.
+    if (!this.told) return this.#discard(pipe.writer).then(() => this.#broken(answer, attempts, error))
+    // First, so that a client that comes back at once doesn't find this fill still ending.
+    await this.#discard(pipe.writer)
+    this.end('broken')
+    return outgrown ? 'outgrown' : 'broken'
+  }
+
+  async #commit(writer: EntryWriter, meta: EntryMeta): Promise<FillOutcome> {
+    if (this.#deps.purges.covers(meta)) {
+      await this.#discard(writer)
+      return 'purged'
+    }
+    try {
+      await writer.commit(meta)
       return 'stored'
     } catch (error) {
       // The viewers have the bytes all the same.
@@ -144,45 +306,82 @@ class FillRun implements Fill {
   }
 
   /** An answer that one request asked for may be meant for it alone: everybody fetches their own. */
-  #pass(answer: OriginAnswer, reason: PassReason): FillOutcome {
+  async #pass(answer: OriginAnswer, reason: PassReason): Promise<FillOutcome> {
     answer.discard()
-    this.#finish('broken', { kind: 'pass', reason })
+    const { stale } = this.#task
+    if (reason !== 'not-now') {
+      this.#task.onUncacheable(reason)
+      // RFC 9111 §4.3.3: a full answer to a conditional request takes the place of what was stored; an error says nothing of it.
+      if (stale && answer.status < 500) await this.#drop(stale)
+    }
+    this.end('broken')
+    this.#tell({ kind: 'pass', reason })
     return 'passed'
   }
 
+  async #exhausted(attempts: Attempt[]): Promise<FillOutcome> {
+    const { request, stale } = this.#task
+    const missing = missingOnRoute(request.order, attempts)
+    if (missing) {
+      this.#task.onMissing(missing)
+      // RFC 9111 §4.3.3: a 404 is a full answer; what was stored is no more.
+      if (stale) await this.#drop(stale)
+    }
+    return this.#fail(attempts)
+  }
+
+  /** The body broke before anyone heard of it: the origin counts as one that failed, and requests go on with their others. */
+  #broken(answer: OriginAnswer, attempts: readonly Attempt[], error: unknown): FillOutcome {
+    if (!(error instanceof MillraceError)) this.#deps.onFault('fill', error)
+    const before = attempts.filter((attempt) => attempt.origin !== answer.origin)
+    return this.#fail([...before, { origin: answer.origin, outcome: outcomeOfBreak(error) }])
+  }
+
+  #fail(attempts: Attempt[]): FillOutcome {
+    this.end('broken')
+    this.#tell({ kind: 'failed', attempts })
+    return 'failed'
+  }
+
   #checkLength(length: number, told: number | undefined): void {
-    if (told !== undefined && length > told) throw broken('the origin sent more than it said')
+    if (told !== undefined && length > told) throw bodyBreak('the origin sent more than it said')
     if (length > this.#deps.maxObject) {
-      throw new MillraceError('a body of unknown length outgrew cache.maxObject', { code: 'too-large', source: 'disk', retryable: false })
+      throw new MillraceError('a body of unknown length outgrew cache.maxObject', { code: 'too-large', source: 'origin', retryable: false })
     }
   }
 
-  async #discard(writer: EntryWriter): Promise<void> {
+  async #create(length: number | undefined): Promise<EntryWriter | undefined> {
     try {
-      await writer.discard()
+      return await this.#deps.store.create(this.request.key, length)
+    } catch (error) {
+      this.#deps.onFault('create', error)
+      return undefined
+    }
+  }
+
+  async #discard(writer: EntryWriter | undefined): Promise<void> {
+    try {
+      await writer?.discard()
     } catch (error) {
       this.#deps.onFault('write', error)
     }
   }
 
-  #finish(state: 'complete' | 'broken', head: FillHead): void {
-    this.state = state
-    // Does nothing when the head was told before.
+  async #drop(entry: EntryMeta): Promise<void> {
+    try {
+      await this.#deps.store.drop(this.request.key.hash, entry.id)
+    } catch (error) {
+      this.#deps.onFault('drop', error)
+    }
+  }
+
+  /** Does nothing when the head was told before. */
+  #tell(head: FillHead): void {
+    this.told = true
     this.#tellHead(head)
-    this.#wake()
   }
 
-  #wake(): void {
-    const waiting = this.#waiting
-    this.#waiting = []
-    for (const resolve of waiting) resolve()
+  #freeUnheld(): void {
+    if (this.#ended && this.#holds === 0) this.#memory?.free()
   }
-}
-
-function broken(message: string): MillraceError {
-  return new MillraceError(message, { code: 'origin-body-wrong', source: 'origin', retryable: true })
-}
-
-function kept<K extends string>(key: K, value: string | undefined): { [P in K]?: string } {
-  return value !== undefined && KEPT_VALUE.test(value) ? ({ [key]: value } as { [P in K]?: string }) : {}
 }

@@ -1,18 +1,26 @@
-import { GrowingBodyFile } from '../cache/body-file.js'
-import type { BodyReader } from '../cache/store.js'
-import { type Attempt, allMissing } from '../origin/fallback.js'
-import type { FillMeta, FillRequest } from './fill.js'
-import type { Keeper } from './keeper.js'
+import type { BodyReader } from '../cache/body.js'
+import type { FillMeta } from '../cache/entry-meta.js'
+import type { Attempt } from '../origin/contract.js'
+import { type FillBodyDependencies, fillBody } from './bodies.js'
+import type { FillRequest, Keeper, MissCause, PassReason } from './contract.js'
 
 /** What a request is answered with. */
-export type Found =
-  /** Whoever gets it closes `body`. */
-  | { kind: 'body'; phase: 'hit' | 'miss' | 'coalesced'; meta: FillMeta; body: BodyReader }
+export type Found<T> =
+  /** As it is stored: fresh, or just confirmed by its origin. */
+  | { kind: 'stored'; entry: T; revalidated: boolean }
+  /** From a fill, which this request led or joined. Whoever gets it closes `body`. */
+  | { kind: 'body'; led: boolean; cause: MissCause; meta: FillMeta; body: BodyReader }
+  /** Remembered: no origin of the route has it. */
   | { kind: 'negative' }
   /** Not for the cache, or the way to it is too crooked: to be fetched from these origins past it. */
-  | { kind: 'pass'; order: readonly string[] }
+  | { kind: 'pass'; order: readonly string[]; reason: PassReason }
   /** Every origin of the route was asked. */
   | { kind: 'exhausted'; attempts: Attempt[] }
+
+export interface FindDependencies<T> extends FillBodyDependencies {
+  /** Opens the stored entry of this request's key; undefined when it can't be read. */
+  openStored: () => Promise<T | undefined>
+}
 
 /** A request follows fills that other requests lead; after this many that came to nothing it goes its own way. */
 const MAX_ROUNDS = 4
@@ -21,37 +29,37 @@ const MAX_ROUNDS = 4
  * Follows a request through the keeper. The failure of a fill counts for a request only as far as it asked the request's own origins;
  * with the others the request goes on.
  *
- * @param onFault told of an error of the cache disk, which the request then goes past
+ * @throws MillraceError `edge-busy` (503)
  */
-export async function find(keeper: Keeper, request: FillRequest, onFault: (operation: 'open', error: unknown) => void): Promise<Found> {
+export async function find<T>(keeper: Keeper, request: FillRequest, dependencies: FindDependencies<T>): Promise<Found<T>> {
   const tried = new Map<string, Attempt>()
   let order = request.order
   for (let round = 0; round < MAX_ROUNDS; round++) {
     const opened = await keeper.open({ ...request, order })
-    if (opened.kind === 'stored') return { kind: 'body', phase: 'hit', meta: opened.entry.meta, body: opened.entry.body }
-    if (opened.kind === 'pass') return { kind: 'pass', order }
+    if (opened.kind === 'pass') return { kind: 'pass', order, reason: opened.reason }
     if (opened.kind === 'missing') {
       for (const origin of order) tried.set(origin, { origin, outcome: 'missing' })
       const attempts = [...tried.values()]
-      return allMissing(attempts) ? { kind: 'negative' } : { kind: 'exhausted', attempts }
+      return attempts.every((attempt) => attempt.outcome === 'missing') ? { kind: 'negative' } : { kind: 'exhausted', attempts }
     }
-    const head = await opened.fill.head
-    if (head.kind === 'pass') return { kind: 'pass', order }
+    const head = opened.kind === 'fill' ? await opened.fill.head : opened
+    if (head.kind === 'pass') return { kind: 'pass', order, reason: head.reason }
+    if (head.kind === 'stored') {
+      const entry = await dependencies.openStored()
+      if (entry !== undefined) return { kind: 'stored', entry, revalidated: head.revalidated }
+      // Whoever could not read it has said so to the keeper.
+      continue
+    }
     if (head.kind === 'ready') {
-      let body: GrowingBodyFile | undefined
-      try {
-        body = await GrowingBodyFile.open(head.location, opened.fill)
-      } catch (error) {
-        onFault('open', error)
-        return { kind: 'pass', order }
-      }
-      if (body) return { kind: 'body', phase: opened.led ? 'miss' : 'coalesced', meta: head.meta, body }
-      // The fill ended before its file was open: what it left is in the store, or nowhere.
+      const { fill, led } = opened as Extract<typeof opened, { kind: 'fill' }>
+      const body = fillBody(fill, head, dependencies)
+      if (body) return { kind: 'body', led, cause: head.cause, meta: head.meta, body }
+      // The fill ended in memory before it was read.
       continue
     }
     for (const attempt of head.attempts) if (request.order.includes(attempt.origin)) tried.set(attempt.origin, attempt)
     order = request.order.filter((origin) => !tried.has(origin))
     if (order.length === 0) return { kind: 'exhausted', attempts: [...tried.values()] }
   }
-  return { kind: 'pass', order }
+  return { kind: 'pass', order, reason: 'not-now' }
 }

@@ -1,0 +1,147 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import type { EntryWriter } from '../cache/store.js'
+import type { BodyLocation } from './contract.js'
+import { MemoryBody, type MemoryBudget } from './memory.js'
+
+/** Written at once: what came in while the last write ran. */
+const BATCH_BYTES = 1 << 18
+
+/** An origin that is faster than the disk waits from here on. */
+const MAX_QUEUED_BYTES = 1 << 20
+
+export interface BodyPipeOptions {
+  length: number | undefined
+  /** Where the body goes on when its file fails; undefined for nowhere. */
+  memory: MemoryBudget | undefined
+  /** So many bytes can be read back by now. */
+  onWritten: (bytes: number) => void
+  /** All bytes so far, and those to come, are there from now on. */
+  onMoved: (location: BodyLocation) => void
+  onFault: (operation: 'write', error: unknown) => void
+}
+
+/**
+ * Takes a body as it arrives and writes it behind its sender's back, one write at a time, into its file; when that fails, all of it moves to
+ * memory, so that a full or broken disk costs no viewer the rest.
+ */
+export class BodyPipe {
+  readonly #options: BodyPipeOptions
+  #writer: EntryWriter | undefined
+  #memory: MemoryBody | undefined
+  #queue: Uint8Array[] = []
+  #queued = 0
+  #written = 0
+  #pumping: Promise<void> | undefined
+  #failure: { error: unknown } | undefined
+  #wakeSender = () => {}
+
+  constructor(target: EntryWriter | MemoryBody, options: BodyPipeOptions) {
+    this.#options = options
+    if (target instanceof MemoryBody) this.#memory = target
+    else this.#writer = target
+  }
+
+  /** The file that holds the body; undefined once it is in memory. */
+  get writer(): EntryWriter | undefined {
+    return this.#writer
+  }
+
+  get memory(): MemoryBody | undefined {
+    return this.#memory
+  }
+
+  /**
+   * Resolves when the next chunk may come.
+   *
+   * @throws what a write failed with, once it could not go on in memory either
+   */
+  async push(chunk: Uint8Array): Promise<void> {
+    this.#queue.push(chunk)
+    this.#queued += chunk.length
+    this.#pumping ??= this.#pump()
+    while (this.#queued >= MAX_QUEUED_BYTES && !this.#failure) {
+      await new Promise<void>((resolve) => {
+        this.#wakeSender = resolve
+      })
+    }
+    if (this.#failure) throw this.#failure.error
+  }
+
+  /** Resolves when everything is written. @throws as `push` does */
+  async drained(): Promise<void> {
+    await this.#pumping
+    if (this.#failure) throw this.#failure.error
+  }
+
+  async readBack(start: number, end: number): Promise<Uint8Array> {
+    await this.drained()
+    return this.#memory ? this.#memory.slice(start, end) : this.#writer!.readBack(start, end)
+  }
+
+  async #pump(): Promise<void> {
+    try {
+      while (this.#queue.length > 0) {
+        const batch = this.#takeBatch()
+        await this.#write(batch)
+        this.#written += batch.length
+        this.#queued -= batch.length
+        this.#options.onWritten(this.#written)
+        this.#wakeSender()
+      }
+    } catch (error) {
+      this.#failure = { error }
+    } finally {
+      this.#pumping = undefined
+      this.#wakeSender()
+    }
+  }
+
+  #takeBatch(): Uint8Array {
+    let bytes = 0
+    let count = 0
+    while (count < this.#queue.length && (count === 0 || bytes + this.#queue[count]!.length <= BATCH_BYTES)) {
+      bytes += this.#queue[count++]!.length
+    }
+    const chunks = this.#queue.splice(0, count)
+    return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, bytes)
+  }
+
+  async #write(batch: Uint8Array): Promise<void> {
+    if (this.#memory) {
+      this.#memory.append(batch)
+      // Copying is quick, and must not keep the loop from everybody else's events.
+      await nextTurn()
+      return
+    }
+    try {
+      await this.#writer!.write(batch)
+    } catch (error) {
+      this.#options.onFault('write', error)
+      await this.#move(batch, error)
+    }
+  }
+
+  async #move(batch: Uint8Array, reason: unknown): Promise<void> {
+    const { memory: budget, length, onMoved, onFault } = this.#options
+    const memory = budget && MemoryBody.reserve(budget, length)
+    if (!memory) throw reason
+    const writer = this.#writer!
+    try {
+      for (let at = 0; at < this.#written; at += BATCH_BYTES) {
+        memory.append(await writer.readBack(at, Math.min(at + BATCH_BYTES, this.#written)))
+      }
+      memory.append(batch)
+    } catch (error) {
+      memory.free()
+      throw error
+    }
+    this.#memory = memory
+    this.#writer = undefined
+    onMoved({ kind: 'memory', chunks: memory })
+    try {
+      await writer.discard()
+    } catch (error) {
+      onFault('write', error)
+    }
+  }
+}

@@ -1,0 +1,33 @@
+import type { Fill, FillHead } from './contract.js'
+
+/** A fill as some of its requests see it: with a head of their own. */
+export class FillView implements Fill {
+  readonly head: Promise<FillHead>
+  readonly #fill: Fill
+
+  constructor(fill: Fill, head: Promise<FillHead>) {
+    this.#fill = fill
+    this.head = head
+  }
+
+  get available(): number {
+    return this.#fill.available
+  }
+
+  get state(): Fill['state'] {
+    return this.#fill.state
+  }
+
+  get moved(): Fill['moved'] {
+    return this.#fill.moved
+  }
+
+  progress(offset: number): Promise<void> {
+    return this.#fill.progress(offset)
+  }
+
+  hold(): (() => void) | undefined {
+    // A fill without it keeps nothing that could go.
+    return this.#fill.hold ? this.#fill.hold() : () => undefined
+  }
+}

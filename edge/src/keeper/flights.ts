@@ -1,0 +1,110 @@
+import { MillraceError } from '@millrace/common/errors'
+import type { Fill, FillHead, Opened } from './contract.js'
+import { FillView } from './fill-view.js'
+
+/** What a fill has to be for others to join it. */
+export interface Flight extends Fill {
+  /** The head's promise is settled. */
+  readonly told: boolean
+}
+
+export interface FlightLimits {
+  maxFlights: number
+  /** Of one flight, over its whole life. */
+  maxJoins: number
+  /** A flight without a head after so long is joined no more, and whoever waits for it goes its own way. */
+  lockTimeoutMs: number
+}
+
+interface Entry<F extends Flight> {
+  fill: F
+  startedAt: number
+  joins: number
+  /** What those see who joined before the head was told; they share one timer. */
+  waiting: { view: Fill; timer: NodeJS.Timeout } | undefined
+}
+
+/** One fill per key at a time; who comes while it runs joins it, unless it is of no use to them. All counts are bounded. */
+export class Flights<F extends Flight> {
+  readonly #limits: FlightLimits
+  readonly #joinable: (fill: F) => boolean
+  readonly #flights = new Map<string, Entry<F>>()
+  /** Also those that nobody can join any more but that still clean up. */
+  readonly #running = new Set<Promise<void>>()
+  #joined = 0
+
+  constructor(limits: FlightLimits, joinable: (fill: F) => boolean) {
+    this.#limits = limits
+    this.#joinable = joinable
+  }
+
+  get size(): number {
+    return this.#running.size
+  }
+
+  /** Requests so far that another one's fill served, or was to. */
+  get joined(): number {
+    return this.#joined
+  }
+
+  /** The fill of this key that can be joined. */
+  peek(key: string): F | undefined {
+    const flight = this.#flights.get(key)
+    return flight && this.#joinable(flight.fill) ? flight.fill : undefined
+  }
+
+  /**
+   * @returns undefined when there is nothing to join.
+   * @throws MillraceError `edge-busy` (503) when too many have joined.
+   */
+  join(key: string): Opened | undefined {
+    const flight = this.#flights.get(key)
+    if (!flight || !this.#joinable(flight.fill)) return undefined
+    if (flight.joins >= this.#limits.maxJoins) throw busy('too many requests wait for this')
+    const left = this.#limits.lockTimeoutMs - (performance.now() - flight.startedAt)
+    if (!flight.fill.told && left <= 0) return { kind: 'pass', reason: 'lock-timeout' }
+    flight.joins++
+    this.#joined++
+    if (flight.fill.told) return { kind: 'fill', fill: flight.fill, led: false }
+    flight.waiting ??= waitingView(flight.fill, left)
+    return { kind: 'fill', fill: flight.waiting.view, led: false }
+  }
+
+  /**
+   * @param start begins the fill; `ended` must not reject. The key is free again when it resolves.
+   * @throws MillraceError `edge-busy` (503) when too many fills run.
+   */
+  lead(key: string, start: () => { fill: F; ended: Promise<void> }): Opened {
+    if (this.#running.size >= this.#limits.maxFlights) throw busy('too many fills are running')
+    const { fill, ended } = start()
+    const flight: Entry<F> = { fill, startedAt: performance.now(), joins: 0, waiting: undefined }
+    this.#flights.set(key, flight)
+    const running = ended.then(() => {
+      this.#running.delete(running)
+      clearTimeout(flight.waiting?.timer)
+      if (this.#flights.get(key) === flight) this.#flights.delete(key)
+    })
+    this.#running.add(running)
+    return { kind: 'fill', fill, led: true }
+  }
+
+  /** Resolves when what runs now has ended. */
+  async idle(): Promise<void> {
+    await Promise.all(this.#running)
+  }
+}
+
+/** A fill as those see it who wait for its head, but not for ever. */
+function waitingView(fill: Flight, ms: number): { view: Fill; timer: NodeJS.Timeout } {
+  let timer!: NodeJS.Timeout
+  const late = new Promise<FillHead>((resolve) => {
+    timer = setTimeout(() => resolve({ kind: 'pass', reason: 'lock-timeout' }), ms)
+  })
+  const head = Promise.race([fill.head, late])
+  void fill.head.then(() => clearTimeout(timer))
+  return { view: new FillView(fill, head), timer }
+}
+
+function busy(message: string): MillraceError {
+  return new MillraceError(message, { code: 'edge-busy', source: 'internal', retryable: true, status: 503 })
+}

@@ -1,0 +1,191 @@
+import { LRUCache } from 'lru-cache'
+import type { EntryMeta } from '../cache/entry-meta.js'
+import type { CacheKey } from '../cache/key.js'
+import type { CacheStore } from '../cache/store.js'
+import type { FillRequest, Keeper, MissCause, Opened, PassReason } from './contract.js'
+import { type FillDependencies, type FillOutcome, FillRun } from './fill.js'
+import { FillView } from './fill-view.js'
+import { Flights } from './flights.js'
+import { MemoryBudget } from './memory.js'
+import { NegativeCache } from './negative.js'
+import { PrefetchBudget, type PrefetchLimits, type PrefetchOutcome } from './prefetch-budget.js'
+import { selectHead } from './selection.js'
+
+export interface LocalKeeperOptions {
+  maxFills: number
+  maxWaiters: number
+  lockTimeoutMs: number
+  negativeTtlMs: number
+  /** What bodies that no disk takes may take together; 0 where requests are served by other processes, which are then told to pass. */
+  memoryBytes: number
+  prefetch: PrefetchLimits
+  onFillEnded: (outcome: FillOutcome, ms: number, bytes: number, cause: MissCause) => void
+  onPrefetch: (outcome: PrefetchOutcome) => void
+}
+
+export type LocalKeeperDependencies = Omit<FillDependencies, 'store' | 'memory'> & { store: CacheStore }
+
+/** How long a response that may not be stored is remembered as such, so that its viewers don't queue behind one another's fills. */
+const PASS_TTL_MS = 10_000
+
+/** Bounds each thing that is remembered of keys. */
+const MAX_REMEMBERED = 20_000
+
+/** The keeper of its own process, and the heart of one that serves others. */
+export class LocalKeeper implements Keeper {
+  readonly #store: CacheStore
+  readonly #deps: FillDependencies
+  readonly #options: LocalKeeperOptions
+  readonly #flights: Flights<FillRun>
+  readonly #negative: NegativeCache
+  readonly #passing: LRUCache<string, PassReason>
+  readonly #damaged = new LRUCache<string, true>({ max: MAX_REMEMBERED })
+  readonly #looks = new Map<string, Promise<EntryMeta | undefined>>()
+  readonly #memory: MemoryBudget | undefined
+  readonly #prefetches: PrefetchBudget
+
+  constructor(dependencies: LocalKeeperDependencies, options: LocalKeeperOptions) {
+    const { store, purges, now } = dependencies
+    this.#memory = options.memoryBytes > 0 ? new MemoryBudget(options.memoryBytes) : undefined
+    this.#store = store
+    this.#deps = { ...dependencies, memory: this.#memory }
+    this.#options = options
+    this.#flights = new Flights(
+      { maxFlights: options.maxFills, maxJoins: options.maxWaiters, lockTimeoutMs: options.lockTimeoutMs },
+      // A fill that began before a purge may bring what was purged: it is for those who asked before.
+      (fill) => fill.state !== 'broken' && !purges.covers(fill),
+    )
+    this.#negative = new NegativeCache(options.negativeTtlMs, now)
+    this.#passing = new LRUCache({ max: MAX_REMEMBERED, ttl: PASS_TTL_MS, ttlResolution: 0, perf: { now } })
+    this.#prefetches = new PrefetchBudget(options.prefetch, now)
+  }
+
+  get runningFills(): number {
+    return this.#flights.size
+  }
+
+  /** Requests so far that joined another one's fill. */
+  get coalesced(): number {
+    return this.#flights.joined
+  }
+
+  /** What bodies in memory take. */
+  get memoryBytes(): number {
+    return this.#memory?.used ?? 0
+  }
+
+  async open(request: FillRequest): Promise<Opened> {
+    const { hash } = request.key
+    const joined = this.#join(request)
+    if (joined) return joined
+    if (!this.#store.has(hash)) return this.#lead(request, this.#absent(hash))
+    const entry = await this.#look(request.key)
+    // Whoever looked at the same time may be ahead. From here to the flight nothing awaits, so that a key has one at most.
+    return this.#join(request) ?? this.#found(request, entry)
+  }
+
+  used(hash: string): void {
+    this.#store.used(hash)
+  }
+
+  damaged(hash: string, id: string): void {
+    this.#damaged.set(hash, true)
+    this.#store.drop(hash, id).catch((error: unknown) => this.#deps.onFault('drop', error))
+  }
+
+  prefetch(request: FillRequest): void {
+    this.#options.onPrefetch(this.#prefetch(request))
+  }
+
+  /** Resolves when the running fills have ended. */
+  idle(): Promise<void> {
+    return this.#flights.idle()
+  }
+
+  /** One look per key at a time: all that wait for it go on in the same turn, so the first one's flight is there for the others. */
+  #look(key: CacheKey): Promise<EntryMeta | undefined> {
+    let look = this.#looks.get(key.hash)
+    if (!look) {
+      look = this.#store
+        .look(key)
+        .catch((error: unknown) => {
+          this.#deps.onFault('look', error)
+          return undefined
+        })
+        .finally(() => this.#looks.delete(key.hash))
+      this.#looks.set(key.hash, look)
+    }
+    return look
+  }
+
+  #join(request: FillRequest): Opened | undefined {
+    const leader = this.#flights.peek(request.key.hash)?.request
+    const opened = this.#flights.join(request.key.hash)
+    if (!leader || opened?.kind !== 'fill' || request.upstream.mode === 'media') return opened
+    const head = opened.fill.head.then((told) => selectHead(told, leader, request, this.#deps.variants))
+    return { ...opened, fill: new FillView(opened.fill, head) }
+  }
+
+  #found(request: FillRequest, entry: EntryMeta | undefined): Opened {
+    const { purges, now } = this.#deps
+    if (!entry) return this.#lead(request, this.#absent(request.key.hash))
+    if (purges.covers(entry)) return this.#lead(request, 'purged')
+    if (entry.freshUntil > now()) return { kind: 'stored', revalidated: false }
+    return this.#lead(request, 'expired', entry)
+  }
+
+  #absent(hash: string): MissCause {
+    if (this.#damaged.has(hash)) return 'damaged'
+    return this.#store.evicted(hash) ? 'evicted' : 'cold'
+  }
+
+  /** @returns what is known of the key that makes a fill pointless. */
+  #known({ key, order }: FillRequest): Opened | undefined {
+    if (this.#negative.covers(key.hash, order)) return { kind: 'missing' }
+    const reason = this.#passing.get(key.hash)
+    if (reason) return { kind: 'pass', reason }
+    // Nobody could read what is fetched now: the process that asks does better by itself.
+    const noDisk = !this.#memory && this.#store.stats().every((disk) => disk.state === 'out')
+    return noDisk ? { kind: 'pass', reason: 'not-now' } : undefined
+  }
+
+  #lead(request: FillRequest, cause: MissCause, stale?: EntryMeta): Opened {
+    return this.#known(request) ?? this.#start(request, cause, stale)
+  }
+
+  #start(request: FillRequest, cause: MissCause, stale?: EntryMeta, onEnded?: (bytes: number) => void): Opened {
+    const { hash } = request.key
+    return this.#flights.lead(hash, () => {
+      const startedAt = performance.now()
+      this.#damaged.delete(hash)
+      const fill = new FillRun(
+        {
+          request,
+          stale,
+          cause,
+          onMissing: (origins) => this.#negative.add(hash, origins),
+          onUncacheable: (reason) => this.#passing.set(hash, reason),
+        },
+        this.#deps,
+      )
+      const ended = fill.run().then((outcome) => {
+        onEnded?.(fill.available)
+        this.#options.onFillEnded(outcome, performance.now() - startedAt, fill.available, fill.cause)
+      })
+      return { fill, ended }
+    })
+  }
+
+  #prefetch(request: FillRequest): PrefetchOutcome {
+    const { hash } = request.key
+    if (this.#store.has(hash)) return 'stored'
+    // Half of the fills are for requests that somebody waits for.
+    if (this.#flights.peek(hash) || this.#looks.has(hash) || this.#flights.size >= this.#options.maxFills / 2) return 'busy'
+    if (this.#known(request)) return 'pointless'
+    const hindrance = this.#prefetches.hindrance()
+    if (hindrance) return hindrance
+    this.#prefetches.started()
+    this.#start(request, this.#absent(hash), undefined, (bytes) => this.#prefetches.ended(bytes))
+    return 'started'
+  }
+}
