@@ -1,8 +1,11 @@
 import type { HeaderField } from '../cache/entry-meta.js'
 import type { Trace } from '../keeper/contract.js'
 
-/** How one origin answered one request; a metrics label. */
-export const ATTEMPT_OUTCOMES = ['ok', 'missing', 'timeout', 'unreachable', 'server-error', 'rejected'] as const
+/**
+ * How one origin answered one request; a metrics label. `busy`: no connection to it was free in time. `retry-budget`: it would have been
+ * next, but was not asked, because retries have used up their share.
+ */
+export const ATTEMPT_OUTCOMES = ['ok', 'missing', 'timeout', 'unreachable', 'server-error', 'rejected', 'busy', 'retry-budget'] as const
 export type AttemptOutcome = (typeof ATTEMPT_OUTCOMES)[number]
 
 export interface Attempt {
@@ -51,8 +54,10 @@ export interface OriginGroup {
   /** The known ones of a route, in the order to ask them; empty when none is known. */
   order(route: readonly string[]): string[]
   /**
-   * Asks one after the other until one answers with a wanted status and its first byte. `order` is of known origins. When it is
-   * exhausted without an answer, the remaining known origins are asked once, where `beyondRoute` says so.
+   * Asks one after the other until one answers with a wanted status and its first byte. When `order` is exhausted without an answer, the
+   * remaining known origins are asked once, where `beyondRoute` says so. `attempts` has all of them. Ends at once when the signal aborts.
+   *
+   * @throws MillraceError `unsendable` (400) for a request that HTTP/1.1 can't carry, and whatever `request.body` throws
    */
   fetch(order: readonly string[], request: OriginRequest & { wanted: (status: number) => boolean; beyondRoute?: boolean }): Promise<Fetched>
   /**

@@ -1,29 +1,70 @@
-import { type Attempt, type Fetched, fetchWithFallback, isFailure } from './fallback.js'
-import type { Origin, OriginAnswer, OriginRequest } from './fetch.js'
-import type { OriginHealth } from './health.js'
+import type { FetchConfig, HealthConfig, OriginConfig } from './config.js'
+import { type ContinuationOutcome, continueBody, resumeFields } from './continue-body.js'
+import type { Attempt, Fetched, OriginAnswer, OriginGroup, OriginRequest } from './contract.js'
+import { isFailure, outcomeOf } from './fallback.js'
+import { OriginHealth } from './health.js'
+import { type Asked, Origin, repeatable, type Sendable } from './origin.js'
+import { Prober } from './probe.js'
+import { RequestBody } from './request-body.js'
+import { requestFields } from './request-fields.js'
+import { RetryBudget } from './retry-budget.js'
+import { type HedgeOutcome, type Judged, Search } from './search.js'
 import { orderOrigins } from './select.js'
 
-export interface OriginsRequest extends OriginRequest {
-  /** Statuses that end the search. */
-  wanted: readonly number[]
+export interface OriginsOptions {
+  edgeId: string
+  origins: readonly OriginConfig[]
+  fetch: Pick<
+    FetchConfig,
+    'connectTimeout' | 'headersTimeout' | 'bodyTimeout' | 'connections' | 'queueTimeout' | 'hedgeAfter' | 'retryBudget'
+  >
+  health: HealthConfig
+  /** Milliseconds. */
+  now: () => number
+  /** In [0, 1). */
+  random: () => number
 }
 
 export interface OriginsObserver {
-  onAttempt: (attempt: Attempt) => void
+  /** `ms` from the request, waiting for a connection included, to the outcome. */
+  onAttempt: (attempt: Attempt, ms: number) => void
   /** An origin's circuit opened or closed. */
   onHealth: (origin: string, up: boolean) => void
+  onHedge: (outcome: HedgeOutcome) => void
+  onContinued: (outcome: ContinuationOutcome) => void
+  /** A retry was not sent. */
+  onBudgetSpent: () => void
 }
 
 /** All origins of this edge: who is asked first, and what became of it. */
-export class Origins {
-  readonly #origins: ReadonlyMap<string, Origin>
-  readonly #health: OriginHealth
+export class Origins implements OriginGroup {
+  readonly #options: OriginsOptions
   readonly #observer: OriginsObserver
+  readonly #health: OriginHealth
+  readonly #budget: RetryBudget
+  readonly #prober: Prober | undefined
+  readonly #draining = new Set<Origin>()
+  #origins: ReadonlyMap<string, Origin> = new Map()
 
-  constructor(origins: readonly Origin[], health: OriginHealth, observer: OriginsObserver) {
-    this.#origins = new Map(origins.map((origin) => [origin.id, origin]))
-    this.#health = health
+  constructor(options: OriginsOptions, observer: OriginsObserver) {
+    const { health, fetch, now, random } = options
+    this.#options = options
     this.#observer = observer
+    this.#health = new OriginHealth({ failures: health.failures, coolDownMs: health.coolDown, now, random })
+    this.#budget = new RetryBudget({ ...fetch.retryBudget, now })
+    const { probe } = health
+    if (probe) {
+      this.#prober = new Prober({
+        intervalMs: probe.interval,
+        timeoutMs: probe.timeout,
+        random,
+        ask: (id, signal) => this.#alive(id, probe.path, signal),
+        onProbed: (id, alive) => {
+          if (this.#origins.has(id) && this.#health.probed(id, alive)) this.#observer.onHealth(id, alive)
+        },
+      })
+    }
+    this.setOrigins(options.origins)
   }
 
   /** The known ones of a route, in the order to ask them; empty when none is known. */
@@ -31,54 +72,168 @@ export class Origins {
     return orderOrigins(route, (id) => (this.#origins.has(id) ? this.#health.state(id) : undefined))
   }
 
-  /** `order` is of known origins only. */
-  async fetch(order: readonly string[], request: OriginsRequest): Promise<Fetched> {
-    const fetched = await fetchWithFallback(
+  async fetch(order: readonly string[], request: Parameters<OriginGroup['fetch']>[1]): Promise<Fetched> {
+    const sendable = this.#sendable(request)
+    const { wanted, signal } = request
+    this.#budget.deposit()
+    const search = new Search({
       order,
-      request.wanted,
-      (id) => {
-        this.#health.started(id)
-        return this.#origins.get(id)!.fetch(request)
-      },
-      (attempt) => {
-        // Our own stop is no sign of an origin's health.
-        if (request.signal.aborted) return
-        this.#observer.onAttempt(attempt)
-        // A head proves little: an origin with a failing disk sends heads all day.
-        if (attempt.outcome !== 'ok') this.#record(attempt.origin, !isFailure(attempt.outcome))
-      },
-    )
-    return fetched.ok ? { ok: true, answer: this.#watched(fetched.answer, request.signal) } : fetched
+      beyond: () => (request.beyondRoute ? this.#others(order) : []),
+      hedgeAfterMs: this.#options.fetch.hedgeAfter,
+      ask: (id, stop) => this.#ask(id, sendable, wanted, [signal, stop]),
+      repeatable: () => repeatable(sendable),
+      retry: (gentle) => this.#budget.take(gentle ? 0.5 : 0),
+      onHedge: this.#observer.onHedge,
+      onBudgetSpent: this.#observer.onBudgetSpent,
+      signal,
+    })
+    return search.run()
   }
 
+  continued(
+    answer: OriginAnswer,
+    order: readonly string[],
+    request: OriginRequest,
+    readBack: (start: number, end: number) => Promise<Uint8Array>,
+  ): AsyncIterable<Uint8Array> {
+    const { signal } = request
+    return continueBody(answer, {
+      candidates: (broken) => {
+        const next = order.indexOf(broken) + 1
+        return {
+          route: [...order.slice(next), ...order.slice(0, next)].filter((id) => id !== broken),
+          alone: order.every((id) => id === broken),
+          beyond: this.#others([...order, broken]),
+        }
+      },
+      ask: async (id, range) => {
+        const resumed = this.#sendable({ ...request, headers: resumeFields(request.headers ?? [], range) })
+        const judged = await this.#ask(id, resumed, (status) => status === 206 || status === 200, [signal])
+        return judged.outcome === 'ok' ? judged.answer : undefined
+      },
+      retry: () => {
+        const taken = this.#budget.take()
+        if (!taken) this.#observer.onBudgetSpent()
+        return taken
+      },
+      readBack,
+      onContinued: this.#observer.onContinued,
+      repeatable: request.method === 'GET' && !request.body,
+      signal,
+    })
+  }
+
+  /** From now on there are these. Known ones keep their connections and health; those that are gone end what they are at. */
+  setOrigins(configs: readonly OriginConfig[]): void {
+    const before = this.#origins
+    const after = new Map<string, Origin>()
+    for (const config of configs) {
+      const known = before.get(config.id)
+      after.set(config.id, known && known.url === config.url && known.ca === config.ca ? known : this.#origin(config))
+    }
+    this.#origins = after
+    for (const [id, origin] of before) {
+      if (after.get(id) === origin) continue
+      this.#health.forget(id)
+      this.#draining.add(origin)
+      void origin.close().finally(() => this.#draining.delete(origin))
+    }
+    this.#prober?.watch([...after.keys()])
+  }
+
+  /** Ends everything that runs. */
   async close(): Promise<void> {
-    await Promise.all([...this.#origins.values()].map((origin) => origin.close()))
+    this.#prober?.watch([])
+    await Promise.all([...this.#origins.values(), ...this.#draining].map((origin) => origin.destroy()))
+  }
+
+  #origin(config: OriginConfig): Origin {
+    const { connectTimeout, headersTimeout, bodyTimeout, connections, queueTimeout } = this.#options.fetch
+    return new Origin({
+      ...config,
+      connections,
+      queueTimeout,
+      limits: { connect: connectTimeout, firstByte: headersTimeout, idle: bodyTimeout },
+    })
+  }
+
+  #others(order: readonly string[]): string[] {
+    return this.order([...this.#origins.keys()].filter((id) => !order.includes(id)))
+  }
+
+  #sendable(request: OriginRequest): Sendable {
+    const { purpose, method, path, body } = request
+    return { purpose, method, path, fields: requestFields(request, this.#options.edgeId), body: body && new RequestBody(body) }
+  }
+
+  async #ask(id: string, sendable: Sendable, wanted: (status: number) => boolean, signals: readonly AbortSignal[]): Promise<Judged> {
+    const origin = this.#origins.get(id)
+    // Gone with a change of the configuration since the order was made.
+    if (!origin) return { outcome: 'unreachable' }
+    this.#health.started(id)
+    const startedAt = performance.now()
+    const asked = await origin.ask(sendable, signals)
+    const judged = this.#judge(origin, asked, wanted, signals)
+    // Our own stop is no sign of an origin's health.
+    if (signals.some((signal) => signal.aborted)) return judged
+    const { outcome } = judged
+    this.#observer.onAttempt({ origin: id, outcome }, performance.now() - startedAt)
+    // A head proves little: an origin with a failing disk sends heads all day. So `ok` waits for the body.
+    if (isFailure(outcome)) this.#failed(origin, asked.ok || asked.connected)
+    else if (outcome === 'missing' || outcome === 'rejected') this.#succeeded(origin)
+    return judged
+  }
+
+  #judge(origin: Origin, asked: Asked, wanted: (status: number) => boolean, signals: readonly AbortSignal[]): Judged {
+    if (!asked.ok) return { outcome: asked.outcome }
+    const outcome = outcomeOf(asked.answer.status, wanted)
+    if (outcome === 'ok') return { outcome, answer: this.#watched(origin, asked.answer, signals) }
+    asked.answer.discard()
+    return { outcome }
   }
 
   /** The answer, whose origin did well when the body has come to its end, or is not wanted. */
-  #watched(answer: OriginAnswer, signal: AbortSignal): OriginAnswer {
-    const record = (well: boolean) => this.#record(answer.origin, well)
+  #watched(origin: Origin, answer: OriginAnswer, signals: readonly AbortSignal[]): OriginAnswer {
+    const stopped = () => signals.some((signal) => signal.aborted)
+    const succeeded = () => this.#succeeded(origin)
+    const failed = () => this.#failed(origin, true)
     async function* body() {
       try {
         yield* answer.body
       } catch (error) {
-        if (!signal.aborted) record(false)
+        if (!stopped()) failed()
         throw error
       }
-      record(true)
+      succeeded()
     }
     return {
       ...answer,
       body: body(),
       discard: () => {
         answer.discard()
-        record(true)
+        if (!stopped()) succeeded()
       },
     }
   }
 
-  #record(id: string, well: boolean): void {
-    const changed = well ? this.#health.succeeded(id) : this.#health.failed(id)
-    if (changed) this.#observer.onHealth(id, well)
+  async #alive(id: string, path: string, signal: AbortSignal): Promise<boolean> {
+    const request: OriginRequest = { purpose: 'probe', method: 'HEAD', path, mode: 'media', signal }
+    const asked = await this.#origins.get(id)?.ask(this.#sendable(request), [signal])
+    if (!asked?.ok) return false
+    asked.answer.discard()
+    return asked.answer.status < 500
+  }
+
+  #succeeded(origin: Origin): void {
+    if (this.#current(origin) && this.#health.succeeded(origin.id)) this.#observer.onHealth(origin.id, true)
+  }
+
+  #failed(origin: Origin, connected: boolean): void {
+    if (this.#current(origin) && this.#health.failed(origin.id, connected)) this.#observer.onHealth(origin.id, false)
+  }
+
+  /** Not one that was removed or replaced while it was asked. */
+  #current(origin: Origin): boolean {
+    return this.#origins.get(origin.id) === origin
   }
 }
