@@ -23,9 +23,9 @@ export class RequestCounters {
    * @param headMs from the request's arrival to the answer's head; undefined when none was sent
    */
   count(decision: Decision, bytes: number, headMs: number | undefined): void {
-    const phase = PHASE_INDEX[decision.phase]
-    const tier = TIER_INDEX[decision.tier]
-    this.#requests[phase * REQUEST_CLASSES.length + CLASS_INDEX[decision.class]]!++
+    const phase = PHASE_INDEX.get(decision.phase)!
+    const tier = TIER_INDEX.get(decision.tier)!
+    this.#requests[phase * REQUEST_CLASSES.length + CLASS_INDEX.get(decision.class)!]!++
     this.#answers[tier]!++
     this.#bytes[tier]! += bytes
     if (headMs === undefined) return
@@ -37,7 +37,7 @@ export class RequestCounters {
 
   /** The edge's own "no"; a code that is not in the closed set counts as `other`. */
   refused(code: string): void {
-    this.#refusals[REFUSAL_INDEX.get(code) ?? REFUSAL_INDEX.get('other')!]!++
+    this.#refusals[REFUSAL_INDEX.get(code) ?? OTHER]!++
   }
 
   *requests(): Generator<{ phase: CachePhase; class: RequestClass; value: number }> {
@@ -66,8 +66,9 @@ const HEAD_BUCKETS = BOUNDS_MS.length + 1
 const PHASE_INDEX = indexOf(CACHE_PHASES)
 const CLASS_INDEX = indexOf(REQUEST_CLASSES)
 const TIER_INDEX = indexOf(TIERS)
-const REFUSAL_INDEX: ReadonlyMap<string, number> = new Map(REFUSAL_CODES.map((code, i) => [code, i]))
+const REFUSAL_INDEX: ReadonlyMap<string, number> = indexOf(REFUSAL_CODES)
+const OTHER = REFUSAL_CODES.indexOf('other')
 
-function indexOf<T extends string>(set: readonly T[]): Record<T, number> {
-  return Object.fromEntries(set.map((value, i) => [value, i])) as Record<T, number>
+function indexOf<T extends string>(set: readonly T[]): ReadonlyMap<T, number> {
+  return new Map(set.map((value, i) => [value, i]))
 }

@@ -1,6 +1,7 @@
 import type { PurgeView } from './contract.js'
 import { assetAt, resourceOf, videoIdAt, videoIdStart } from './key-scope.js'
 import { formatRecord, type PurgeRecord, parseRecord } from './record.js'
+import { VideoFilter } from './video-filter.js'
 
 export interface PurgeLimits {
   /** Purges of videos, revisions and URLs that are remembered one by one. */
@@ -33,6 +34,8 @@ export class PurgeTable implements PurgeView {
   readonly #videos = new Map<string, number>()
   readonly #revisions = new Map<string, number>()
   readonly #urls = new Map<string, number>()
+  /** Videos that a record of a video or a revision names. */
+  readonly #named = new VideoFilter()
   #urlText = 0
   readonly #limits: PurgeLimits
 
@@ -55,12 +58,10 @@ export class PurgeTable implements PurgeView {
     if (generation >= this.#generation) return false
     if (generation < this.#floor) return true
     const start = videoIdStart(key)
-    if (start > 0) {
-      if (this.#videos.size + this.#blocks.size > 0) {
-        const videoId = videoIdAt(key, start)
-        if (later(this.#videos.get(videoId), generation) || later(this.#blocks.get(videoId), generation)) return true
-      }
-      if (this.#revisions.size > 0 && later(this.#revisions.get(assetAt(key, start)), generation)) return true
+    if (start > 0 && this.#named.mayHave(key, start)) {
+      const videoId = videoIdAt(key, start)
+      if (later(this.#videos.get(videoId), generation) || later(this.#blocks.get(videoId), generation)) return true
+      if (later(this.#revisions.get(assetAt(key, start)), generation)) return true
     }
     return this.#urls.size > 0 && later(this.#urls.get(resourceOf(key)), generation)
   }
@@ -81,6 +82,7 @@ export class PurgeTable implements PurgeView {
         this.#applyVideo(record.videoId, n, record.block)
         break
       case 'revision':
+        this.#named.add(record.videoId)
         if (n > this.#floor) put(this.#revisions, `${record.videoId}/${record.rev}`, n)
         break
       case 'url':
@@ -121,6 +123,7 @@ export class PurgeTable implements PurgeView {
   }
 
   #applyVideo(videoId: string, n: number, block: boolean): void {
+    this.#named.add(videoId)
     if (block || this.#blocks.has(videoId)) {
       // A later purge of a deleted video doesn't bring it back.
       put(this.#blocks, videoId, Math.max(n, this.#videos.get(videoId) ?? 0))
