@@ -23,7 +23,8 @@ export type RouteVerdict = 'valid' | 'unsigned' | 'expired' | 'unknown-key' | 'b
 
 export const MAX_ROUTE_ORIGINS = 16
 const MAX_ROUTE_LENGTH = MAX_ROUTE_ORIGINS * 33 + 128
-const SIGNATURE = /^v1~([1-9][0-9]{0,11})~([a-z0-9]{1,16})~([A-Za-z0-9_-]{43})$/
+/** Of 32 bytes in base64url, 43 characters, the last has two bits to spare: only 0 there is canonical, so that one signature has one text. */
+const SIGNATURE = /^v1~([1-9][0-9]{0,11})~([a-z0-9]{1,16})~([A-Za-z0-9_-]{42}[AEIMQUYcgkosw048])$/
 export const KEY_ID = /^[a-z0-9]{1,16}$/
 
 export function parseRoute(text: string): Route | undefined {

@@ -1,0 +1,196 @@
+import type { PurgeView } from './contract.js'
+import { assetAt, resourceOf, videoIdAt, videoIdStart } from './key-scope.js'
+import { formatRecord, type PurgeRecord, parseRecord } from './record.js'
+import { VideoFilter } from './video-filter.js'
+
+export interface PurgeLimits {
+  /** Purges of videos, revisions and URLs that are remembered one by one. */
+  records: number
+  /** Characters of the keys of `url` purges together. */
+  urlText: number
+  /** Videos that answer 410. */
+  blocks: number
+}
+
+export const PURGE_LIMITS: PurgeLimits = { records: 100_000, urlText: 16 << 20, blocks: 1_000_000 }
+
+/** What goes at once when there are too many: the front of a Map is slow to find when entries are taken off it one by one. */
+const BATCH = 64
+
+/**
+ * All purges. A purge is one number, whatever it covers: an entry is purged when a record of it has a higher number than the entry's
+ * generation, and nothing is looked for on disk.
+ *
+ * Bounded: beyond the limits the oldest records become a floor, below which everything counts as purged. To purge too much costs a
+ * fetch, to forget a purge serves what was withdrawn. Blocks beyond their limit are forgotten oldest first: those videos are then
+ * purged, and answered as the origins answer.
+ */
+export class PurgeTable implements PurgeView {
+  /** Entries of a lower generation are purged: the latest purge of everything, or of what was forgotten. */
+  #floor = 0
+  #generation = 0
+  // Each in the order of its numbers, oldest first. A video is in one of the first two.
+  readonly #blocks = new Map<string, number>()
+  readonly #videos = new Map<string, number>()
+  readonly #revisions = new Map<string, number>()
+  readonly #urls = new Map<string, number>()
+  /** Videos that a record of a video or a revision names. */
+  readonly #named = new VideoFilter()
+  #urlText = 0
+  readonly #limits: PurgeLimits
+
+  constructor(limits: PurgeLimits = PURGE_LIMITS) {
+    this.#limits = limits
+  }
+
+  get generation(): number {
+    return this.#generation
+  }
+
+  /** Records that are kept. */
+  get size(): number {
+    return this.#blocks.size + this.#records() + (this.#floor > 0 ? 1 : 0)
+  }
+
+  covers(entry: { key: string; generation: number }): boolean {
+    const { key, generation } = entry
+    // Nearly every entry on a site that seldom purges: no look-up at all.
+    if (generation >= this.#generation) return false
+    if (generation < this.#floor) return true
+    const start = videoIdStart(key)
+    if (start > 0 && this.#named.mayHave(key, start)) {
+      const videoId = videoIdAt(key, start)
+      if (later(this.#videos.get(videoId), generation) || later(this.#blocks.get(videoId), generation)) return true
+      if (later(this.#revisions.get(assetAt(key, start)), generation)) return true
+    }
+    return this.#urls.size > 0 && later(this.#urls.get(resourceOf(key)), generation)
+  }
+
+  blocks(videoId: string): boolean {
+    return this.#blocks.size > 0 && this.#blocks.has(videoId)
+  }
+
+  /** Any order and any number of times gives the same answers. */
+  apply(record: PurgeRecord): void {
+    const { n } = record
+    this.#generation = Math.max(this.#generation, n)
+    switch (record.scope) {
+      case 'all':
+        this.#raiseFloor(n)
+        break
+      case 'video':
+        this.#applyVideo(record.videoId, n, record.block)
+        break
+      case 'revision':
+        this.#named.add(record.videoId)
+        if (n > this.#floor) put(this.#revisions, `${record.videoId}/${record.rev}`, n)
+        break
+      case 'url':
+        if (n > this.#floor) this.#urlText += put(this.#urls, record.key, n) ? record.key.length : 0
+        break
+    }
+    this.#bound()
+  }
+
+  /** One line per kept record, for another process or a file. */
+  snapshot(): string[] {
+    return this.records().map(formatRecord)
+  }
+
+  /** What is kept, in the order of its numbers. */
+  records(): PurgeRecord[] {
+    const records: PurgeRecord[] = []
+    if (this.#floor > 0) records.push({ n: this.#floor, scope: 'all' })
+    for (const [videoId, n] of this.#blocks) records.push({ n, scope: 'video', videoId, block: true })
+    for (const [videoId, n] of this.#videos) records.push({ n, scope: 'video', videoId, block: false })
+    for (const [asset, n] of this.#revisions) {
+      const [videoId, rev] = asset.split('/') as [string, string]
+      records.push({ n, scope: 'revision', videoId, rev })
+    }
+    for (const [key, n] of this.#urls) records.push({ n, scope: 'url', key })
+    return records.sort((a, b) => a.n - b.n)
+  }
+
+  /** Takes over what `snapshot` gave. A line that is none makes everything count as purged: what it said is not known. */
+  restore(lines: readonly string[]): void {
+    let unreadable = false
+    for (const line of lines) {
+      const record = parseRecord(line)
+      if (record) this.apply(record)
+      else unreadable = true
+    }
+    if (unreadable) this.apply({ n: this.#generation + 1, scope: 'all' })
+  }
+
+  #applyVideo(videoId: string, n: number, block: boolean): void {
+    this.#named.add(videoId)
+    if (block || this.#blocks.has(videoId)) {
+      // A later purge of a deleted video doesn't bring it back.
+      put(this.#blocks, videoId, Math.max(n, this.#videos.get(videoId) ?? 0))
+      this.#videos.delete(videoId)
+    } else if (n > this.#floor) {
+      put(this.#videos, videoId, n)
+    }
+  }
+
+  /** Records below the floor say nothing that it doesn't. */
+  #raiseFloor(floor: number): void {
+    if (floor <= this.#floor) return
+    this.#floor = floor
+    for (const records of [this.#videos, this.#revisions, this.#urls])
+      for (const [key, n] of records) if (n <= floor) this.#forget(records, key)
+  }
+
+  #bound(): void {
+    while (this.#blocks.size > this.#limits.blocks) {
+      let floor = 0
+      for (const [videoId, n] of first(this.#blocks, BATCH)) {
+        this.#blocks.delete(videoId)
+        floor = Math.max(floor, n)
+      }
+      this.#raiseFloor(floor)
+    }
+    while (this.#records() > this.#limits.records) this.#forgetOldest([this.#videos, this.#revisions, this.#urls])
+    while (this.#urlText > this.#limits.urlText) this.#forgetOldest([this.#urls])
+  }
+
+  #forgetOldest(among: readonly Map<string, number>[]): void {
+    const oldest = among.flatMap((records) => [...first(records, BATCH)].map(([key, n]) => ({ records, key, n })))
+    oldest.sort((a, b) => a.n - b.n)
+    let floor = 0
+    for (const { records, key, n } of oldest.slice(0, BATCH)) {
+      this.#forget(records, key)
+      floor = Math.max(floor, n)
+    }
+    this.#raiseFloor(floor)
+  }
+
+  #forget(records: Map<string, number>, key: string): void {
+    if (records.delete(key) && records === this.#urls) this.#urlText -= key.length
+  }
+
+  #records(): number {
+    return this.#videos.size + this.#revisions.size + this.#urls.size
+  }
+}
+
+function later(n: number | undefined, generation: number): boolean {
+  return n !== undefined && n > generation
+}
+
+/** Puts the key last, where its number belongs. @returns whether it is new. */
+function put(records: Map<string, number>, key: string, n: number): boolean {
+  const before = records.get(key)
+  if (before !== undefined && before >= n) return false
+  records.delete(key)
+  records.set(key, n)
+  return before === undefined
+}
+
+function* first<T>(all: Iterable<T>, count: number): Generator<T> {
+  let taken = 0
+  for (const one of all) {
+    if (taken++ >= count) return
+    yield one
+  }
+}
