@@ -1,41 +1,90 @@
+import { CACHE_PHASES, type CachePhase } from '@millrace/common/contracts/edge-api'
 import { redactRoute } from '@millrace/common/contracts/route'
-import type { Logger } from '@millrace/common/log'
+import { z } from 'zod'
 import type { Exchange } from './http/exchange.js'
 import type { Decision } from './phase.js'
 
-/** A sampled line per request, at debug. Shows the route, never its mac. */
-export class AccessLog {
-  readonly #log: Logger
-  readonly #sample: number
-  readonly #random: () => number
+export const accessLogSchema = z.strictObject({
+  path: z.string().min(1).optional().describe("File of the access log, reopened on SIGUSR1; the process log's stdout when left out."),
+  sample: z.number().min(0).max(1).default(0.01).describe('Fraction of the requests that get a line.'),
+  always: z
+    .array(z.enum(CACHE_PHASES))
+    .default(['error', 'refused'])
+    .describe(
+      'Phases whose requests get a line in any case, as far as the disk follows: lines beyond 4 MiB that wait are dropped and counted.',
+    ),
+})
+export type AccessLogConfig = z.output<typeof accessLogSchema>
 
-  constructor(log: Logger, sample: number, random: () => number) {
-    this.#log = log
-    this.#sample = sample
-    this.#random = random
+/** What the log takes of an exchange. */
+export type LoggedExchange = Pick<Exchange, 'method' | 'path' | 'status' | 'headAfterMs' | 'bytesSent' | 'aborted' | 'broken'>
+
+/** What is only worked out for requests that get a line. */
+export interface LineDetails {
+  requestId: string
+  /** Canonical address. */
+  client: string
+  /** Milliseconds from the request's arrival to the end of its answer. */
+  ms: number
+  /** CMCD session, where it was read. */
+  session?: string | undefined
+}
+
+/** JSON lines: a sample of all requests, and all of some phases. */
+export class AccessLog {
+  readonly #lines: { write(line: string): void }
+  readonly #sample: number
+  readonly #always: ReadonlySet<CachePhase>
+  readonly #random: () => number
+  readonly #now: () => number
+
+  constructor(
+    lines: { write(line: string): void },
+    options: { sample: number; always: readonly CachePhase[]; random: () => number; now: () => number },
+  ) {
+    this.#lines = lines
+    this.#sample = options.sample
+    this.#always = new Set(options.always)
+    this.#random = options.random
+    this.#now = options.now
   }
 
-  write(exchange: Exchange, decision: Decision): void {
-    if (!this.#log.isLevelEnabled('debug') || this.#random() >= this.#sample) return
-    this.#log.debug(
-      {
-        method: exchange.method,
-        path: redactPath(exchange.path),
-        status: exchange.status,
-        phase: decision.phase,
-        class: decision.class,
-        origin: decision.origin,
-        bytes: exchange.bytesSent,
-        aborted: exchange.aborted,
-        headMs: exchange.headAfterMs,
-        client: exchange.remoteAddress,
-      },
-      'request',
-    )
+  /** Whether this request gets a line. Asked once per request. */
+  wants(phase: CachePhase): boolean {
+    return (this.#sample > 0 && this.#random() < this.#sample) || this.#always.has(phase)
+  }
+
+  write(exchange: LoggedExchange, decision: Decision, details: LineDetails): void {
+    const line = JSON.stringify({
+      time: new Date(this.#now()).toISOString(),
+      msg: 'request',
+      request: details.requestId,
+      method: exchange.method.slice(0, 16),
+      path: redactPath(exchange.path),
+      status: exchange.status,
+      phase: decision.phase,
+      class: decision.class,
+      tier: decision.tier,
+      origin: decision.origin,
+      cause: decision.cause,
+      bytes: exchange.bytesSent,
+      headMs: rounded(exchange.headAfterMs),
+      ms: rounded(details.ms),
+      aborted: exchange.aborted || undefined,
+      broken: exchange.broken || undefined,
+      client: details.client,
+      session: details.session,
+    })
+    this.#lines.write(`${line}\n`)
   }
 }
 
 /** A URL's path as logs may show it: no signature, wherever and however it stands, and a bounded length. */
 export function redactPath(path: string): string {
   return path.replace(/%7e/gi, '~').split('/').map(redactRoute).join('/').slice(0, 512)
+}
+
+/** To a microsecond. */
+function rounded(ms: number | undefined): number | undefined {
+  return ms === undefined ? undefined : Math.round(ms * 1000) / 1000
 }

@@ -1,0 +1,68 @@
+import { bucketRate, taken, waitFor } from '../limits/token-bucket.js'
+import { type Cmcd, checkCmcd } from './cmcd.js'
+import { type CmcdMetrics, countCmcd } from './metrics.js'
+import { type CmcdValues, parseByLibrary, parsePlain } from './parse.js'
+import { headerPayload, queryPayload } from './payload.js'
+
+export interface CmcdReaderOptions {
+  /** Fraction of the requests that are read. */
+  sample: number
+  random: () => number
+  /** Milliseconds of a clock that doesn't go back. */
+  now: () => number
+  metrics: CmcdMetrics
+}
+
+/**
+ * Milliseconds per second that payloads may take which only the library can read. A hostile one of the longest takes it several
+ * milliseconds; without this bound some hundred such requests per second would stop a worker.
+ */
+const LIBRARY_MS_PER_SECOND = 20
+const LIBRARY_BURST_MS = 20
+
+/** Reads what players tell, of a sample of the requests, and counts it. */
+export class CmcdReader {
+  readonly #options: CmcdReaderOptions
+  readonly #library = bucketRate(LIBRARY_MS_PER_SECOND, LIBRARY_BURST_MS)
+  #libraryFullAt = 0
+
+  constructor(options: CmcdReaderOptions) {
+    this.#options = options
+  }
+
+  /**
+   * @param query of the request, as sent
+   * @param fields the values of `CMCD_FIELDS`; read when the query has none
+   * @returns undefined when there is none, or this request is not in the sample
+   */
+  read(query: string, fields?: readonly (string | undefined)[]): Cmcd | undefined {
+    if (query === '' && fields === undefined) return undefined
+    const { sample, random, metrics } = this.#options
+    if (sample < 1 && random() >= sample) return undefined
+    const payload = (query === '' ? undefined : queryPayload(query)) ?? (fields && headerPayload(fields))
+    if (payload === undefined) return undefined
+    if (payload === 'invalid') {
+      metrics.invalid.inc({ flaw: 'payload' })
+      return undefined
+    }
+    const values = parsePlain(payload.text) ?? this.#parseSlowly(payload.text)
+    if (values === undefined) return undefined
+    const { cmcd, invalid } = checkCmcd(values)
+    if (invalid > 0) metrics.invalid.inc({ flaw: 'value' }, invalid)
+    countCmcd(metrics, cmcd)
+    return cmcd
+  }
+
+  #parseSlowly(text: string): CmcdValues | undefined {
+    const { now, metrics } = this.#options
+    const began = now()
+    if (waitFor(this.#library, this.#libraryFullAt, began, 1) > 0) {
+      metrics.invalid.inc({ flaw: 'skipped' })
+      return undefined
+    }
+    const values = parseByLibrary(text)
+    this.#libraryFullAt = taken(this.#library, this.#libraryFullAt, began, now() - began)
+    if (values === undefined) metrics.invalid.inc({ flaw: 'payload' })
+    return values
+  }
+}
