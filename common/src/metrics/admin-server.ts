@@ -6,7 +6,8 @@ export type Check = () => Promise<string | undefined> | string | undefined
 
 export interface AdminOptions {
   listen: ListenAddress
-  registry: Registry
+  /** What /metrics answers: a registry, or what gathers several processes' ones. */
+  registry: Pick<Registry, 'metrics' | 'contentType'>
   /** Named checks of readiness; each answers undefined when well, else a sentence. */
   ready: Record<string, Check>
   /** Further admin routes of a tier; returns false for a path it doesn't know. */

@@ -29,6 +29,8 @@ export interface KeeperListener {
   gone(hashes: readonly string[]): void
   /** Cache disks, by their configured path, that are out now. */
   disksOut(paths: readonly string[]): void
+  /** Calls of `gone` may have been missed: whatever is held may have changed. After the keeper's process was away. */
+  reset(): void
 }
 
 /** What is to be fetched. */
@@ -75,7 +77,10 @@ export type FillHead =
   /** A stale entry was confirmed by its origin (304) and is fresh again. */
   | { kind: 'stored'; revalidated: true }
   | { kind: 'pass'; reason: PassReason }
-  /** No origin gave it. Stale entries may now be served under stale-if-error. */
+  /**
+   * No origin gave it. Stale entries may now be served under stale-if-error. No attempts at all: the keeper's process went away (`lost`),
+   * so that nothing is known of any origin, and the request asks again.
+   */
   | { kind: 'failed'; attempts: Attempt[] }
 
 /** Where the body of a fill lies beyond `first`, as far as `Growth.available` tells. */
@@ -95,6 +100,8 @@ export interface GrowingChunks {
 export interface Growth {
   readonly available: number
   readonly state: 'running' | 'complete' | 'broken'
+  /** Broken because the keeper's process went away, not because of an origin: another fill may have the rest. */
+  readonly lost?: boolean
   /** Resolves when more than `offset` bytes are available or the state is final. */
   progress(offset: number): Promise<void>
 }

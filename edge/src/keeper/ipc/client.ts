@@ -1,0 +1,228 @@
+import { MillraceError } from '@millrace/common/errors'
+import type { FillRequest, Keeper, KeeperListener, Opened } from '../contract.js'
+import { KeeperLink } from './keeper-link.js'
+import { errorFrom, headFrom, PROTOCOL, type ToWorker } from './messages.js'
+import { RemoteFill } from './remote-fill.js'
+import { Reports } from './reports.js'
+import { badFrame } from './wire.js'
+
+/** Takes the purges that the keeper tells: lines of `KeeperServerOptions.purges`. In force when the call returns. */
+export interface PurgeListener {
+  /** All that are in force, in the place of what was known. */
+  restore(lines: readonly string[]): void
+  apply(line: string): void
+}
+
+export interface RemoteKeeperOptions {
+  /** Of the keeper's unix socket. */
+  path: string
+  /** This worker's name, as the supervisor told it. */
+  worker: string
+  listener: KeeperListener
+  purges: PurgeListener
+  /** How long a request waits for a keeper that is away or silent, in milliseconds. */
+  keeperWaitMs?: number
+  /** Requests that may wait for an answer; further ones are refused at once. */
+  maxPending?: number
+  onFault: (error: Error) => void
+}
+
+interface Pending {
+  request: FillRequest
+  resolve: (opened: Opened) => void
+  reject: (error: Error) => void
+  /** While the keeper is away. */
+  timer?: NodeJS.Timeout | undefined
+}
+
+/** The keeper of a worker: a process of its own, reached over a unix socket and found again when it was restarted. */
+export class RemoteKeeper implements Keeper {
+  readonly #options: RemoteKeeperOptions
+  readonly #keeperWaitMs: number
+  readonly #maxPending: number
+  readonly #link: KeeperLink
+  readonly #reports: Reports
+  readonly #pending = new Map<number, Pending>()
+  readonly #fills = new Map<number, RemoteFill>()
+  #lastOpen = 0
+  /** Greeted, and its purges known. */
+  #there = false
+  #everThere = false
+  #snapshot: string[] = []
+  #closed = false
+  readonly #connected: Promise<void>
+  #tellConnected!: () => void
+
+  constructor(options: RemoteKeeperOptions) {
+    this.#options = options
+    this.#keeperWaitMs = options.keeperWaitMs ?? 3000
+    this.#maxPending = options.maxPending ?? 65_536
+    this.#connected = new Promise((resolve) => {
+      this.#tellConnected = resolve
+    })
+    this.#reports = new Reports({
+      used: (hashes) => this.#link.send({ t: 'used', hashes }),
+      damaged: (entries) => this.#link.send({ t: 'damaged', entries }),
+    })
+    this.#link = new KeeperLink({
+      path: options.path,
+      worker: options.worker,
+      silenceMs: this.#keeperWaitMs,
+      onMessage: (message, tail) => this.#received(message, tail),
+      onLost: () => this.#lost(),
+      onFault: options.onFault,
+    })
+  }
+
+  /** Whether the keeper answers just now. */
+  get there(): boolean {
+    return this.#there
+  }
+
+  /** Resolves when the keeper was reached for the first time: what is purged and which disks are out is known from then on. */
+  connected(): Promise<void> {
+    return this.#connected
+  }
+
+  /** @throws MillraceError `edge-busy` (503) also when the keeper stays away for `keeperWaitMs` */
+  open(request: FillRequest): Promise<Opened> {
+    if (this.#closed || this.#pending.size >= this.#maxPending) return Promise.reject(busy('too many requests wait for the keeper'))
+    return new Promise((resolve, reject) => {
+      const n = ++this.#lastOpen
+      const pending: Pending = { request, resolve, reject }
+      this.#pending.set(n, pending)
+      if (this.#there) this.#link.send({ t: 'open', n, request })
+      else this.#limit(n, pending)
+    })
+  }
+
+  used(hash: string): void {
+    this.#reports.used(hash)
+  }
+
+  damaged(hash: string, id: string): void {
+    this.#reports.damaged(hash, id)
+  }
+
+  prefetch(request: FillRequest): void {
+    if (this.#there) this.#link.send({ t: 'prefetch', request })
+  }
+
+  close(): void {
+    this.#closed = true
+    this.#link.close()
+    this.#lost()
+    for (const { reject, timer } of this.#pending.values()) {
+      clearTimeout(timer)
+      reject(busy('this worker stops'))
+    }
+    this.#pending.clear()
+  }
+
+  #received(message: ToWorker, tail: Uint8Array): void {
+    const { listener, purges } = this.#options
+    switch (message.t) {
+      case 'welcome':
+        if (message.protocol !== PROTOCOL) throw badFrame(`the keeper speaks protocol ${message.protocol}, this worker ${PROTOCOL}`)
+        if (this.#everThere) listener.reset()
+        listener.disksOut(message.disksOut)
+        this.#snapshot = []
+        return
+      case 'purges':
+        for (const line of message.lines) this.#snapshot.push(line)
+        if (message.n !== undefined) this.#found(message.n)
+        return
+      case 'purge':
+        purges.apply(message.line)
+        this.#link.send({ t: 'purged', n: message.n })
+        return
+      case 'gone':
+        listener.gone(message.hashes)
+        return
+      case 'reset':
+        listener.reset()
+        return
+      case 'disks-out':
+        listener.disksOut(message.paths)
+        return
+      case 'opened': {
+        const pending = this.#answered(message.n)
+        const { opened } = message
+        pending?.resolve(opened.kind === 'fill' ? { kind: 'fill', fill: this.#fill(opened.fill), led: opened.led } : opened)
+        return
+      }
+      case 'refused':
+        this.#answered(message.n)?.reject(errorFrom(message.error))
+        return
+      case 'head': {
+        const fill = this.#fill(message.fill)
+        fill.tellHead(headFrom(message.head, tail))
+        this.#grown(message.fill, message.available, message.state)
+        return
+      }
+      case 'growth':
+        for (const [fill, available, state] of message.fills) this.#grown(fill, available, state)
+        return
+      case 'pong':
+        return
+    }
+  }
+
+  /** The keeper is there, and what it knows of purges is in force here: whatever waited is asked now. */
+  #found(n: number): void {
+    this.#options.purges.restore(this.#snapshot)
+    this.#snapshot = []
+    this.#there = true
+    this.#everThere = true
+    this.#link.settled()
+    this.#link.send({ t: 'purged', n })
+    for (const [open, pending] of this.#pending) {
+      clearTimeout(pending.timer)
+      pending.timer = undefined
+      this.#link.send({ t: 'open', n: open, request: pending.request })
+    }
+    this.#reports.resume()
+    this.#tellConnected()
+  }
+
+  /** Fills are lost with their keeper; what was asked is asked again when it is back. */
+  #lost(): void {
+    if (!this.#there) return
+    this.#there = false
+    this.#reports.pause()
+    for (const fill of this.#fills.values()) fill.lose()
+    this.#fills.clear()
+    if (!this.#closed) for (const [n, pending] of this.#pending) this.#limit(n, pending)
+  }
+
+  #limit(n: number, pending: Pending): void {
+    pending.timer = setTimeout(() => {
+      this.#pending.delete(n)
+      pending.reject(busy('the keeper is away'))
+    }, this.#keeperWaitMs)
+  }
+
+  #answered(n: number): Pending | undefined {
+    const pending = this.#pending.get(n)
+    this.#pending.delete(n)
+    return pending
+  }
+
+  #fill(id: number): RemoteFill {
+    let fill = this.#fills.get(id)
+    if (!fill) {
+      fill = new RemoteFill()
+      this.#fills.set(id, fill)
+    }
+    return fill
+  }
+
+  #grown(id: number, available: number, state: RemoteFill['state']): void {
+    this.#fills.get(id)?.grown(available, state)
+    if (state !== 'running') this.#fills.delete(id)
+  }
+}
+
+function busy(message: string): MillraceError {
+  return new MillraceError(message, { code: 'edge-busy', source: 'internal', retryable: true, status: 503 })
+}

@@ -1,0 +1,120 @@
+import { ERROR_SOURCES, type ErrorBody, MillraceError, toErrorBody } from '@millrace/common/errors'
+import { z } from 'zod'
+import { entryMetaSchema, FIELD_NAME, FIELD_VALUE, type FillMeta } from '../../cache/entry-meta.js'
+import { KEY_HASH } from '../../cache/key.js'
+import { ATTEMPT_OUTCOMES } from '../../origin/contract.js'
+import { type FillHead, type FillRequest, MISS_CAUSES, type PassReason } from '../contract.js'
+
+/** Raised when a message changes its meaning. A keeper and a worker of different versions don't talk. */
+export const PROTOCOL = 1
+
+const hash = z.string().regex(KEY_HASH)
+const headerField = z.tuple([z.string().regex(FIELD_NAME), z.string().regex(FIELD_VALUE)])
+const number = z.number().int().nonnegative()
+
+const requestSchema: z.ZodType<FillRequest> = z.object({
+  key: z.object({ text: z.string().max(2500), hash }),
+  order: z.array(z.string().max(32)).max(1024),
+  upstream: z.discriminatedUnion('mode', [
+    z.object({ mode: z.literal('media'), path: z.string() }),
+    z.object({ mode: z.literal('generic'), path: z.string(), headers: z.array(headerField) }),
+  ]),
+  trace: z.object({ requestId: z.string(), traceparent: z.string().optional() }).optional(),
+})
+
+/** What workers tell their keeper. */
+export const toKeeperSchema = z.discriminatedUnion('t', [
+  /** First of all: which process this is, as the supervisor calls it. */
+  z.object({ t: z.literal('hello'), protocol: z.number(), worker: z.string().min(1).max(64) }),
+  z.object({ t: z.literal('open'), n: number, request: requestSchema }),
+  z.object({ t: z.literal('prefetch'), request: requestSchema }),
+  z.object({ t: z.literal('used'), hashes: z.array(hash) }),
+  z.object({ t: z.literal('damaged'), entries: z.array(z.tuple([hash, z.string().max(64)])) }),
+  /** The purges up to this number are in force in this worker. */
+  z.object({ t: z.literal('purged'), n: number }),
+  z.object({ t: z.literal('ping') }),
+])
+export type ToKeeper = z.infer<typeof toKeeperSchema>
+
+const reason = z.string().max(64) as unknown as z.ZodType<PassReason>
+const growthState = z.enum(['running', 'complete', 'broken'])
+const fillMetaSchema = entryMetaSchema
+  .extend({ length: number.optional() })
+  .transform((meta): FillMeta => ({ ...meta, length: meta.length }))
+
+const headSchema = z.discriminatedUnion('kind', [
+  z.object({ kind: z.literal('ready'), meta: fillMetaSchema, cause: z.enum(MISS_CAUSES), path: z.string(), bodyOffset: number }),
+  z.object({ kind: z.literal('stored') }),
+  z.object({ kind: z.literal('pass'), reason }),
+  z.object({ kind: z.literal('failed'), attempts: z.array(z.object({ origin: z.string(), outcome: z.enum(ATTEMPT_OUTCOMES) })) }),
+])
+export type HeadMessage = z.input<typeof headSchema>
+
+const errorSchema = z.object({
+  code: z.string(),
+  source: z.enum(ERROR_SOURCES),
+  retryable: z.boolean(),
+  message: z.string(),
+  detail: z.string().optional(),
+  status: z.number().optional(),
+})
+
+/** What a keeper tells its workers. */
+export const toWorkerSchema = z.discriminatedUnion('t', [
+  /** Answers `hello`; the snapshot of the purges follows. */
+  z.object({ t: z.literal('welcome'), protocol: z.number(), disksOut: z.array(z.string()) }),
+  /** A part of the snapshot; the last one has the number up to which it goes. */
+  z.object({ t: z.literal('purges'), lines: z.array(z.string()), n: number.optional() }),
+  z.object({ t: z.literal('purge'), n: number, line: z.string() }),
+  z.object({
+    t: z.literal('opened'),
+    n: number,
+    opened: z.discriminatedUnion('kind', [
+      z.object({ kind: z.literal('stored'), revalidated: z.boolean() }),
+      z.object({ kind: z.literal('fill'), fill: number, led: z.boolean() }),
+      z.object({ kind: z.literal('missing') }),
+      z.object({ kind: z.literal('pass'), reason }),
+    ]),
+  }),
+  z.object({ t: z.literal('refused'), n: number, error: errorSchema }),
+  /** Its tail: the first bytes. */
+  z.object({ t: z.literal('head'), fill: number, head: headSchema, available: number, state: growthState }),
+  z.object({ t: z.literal('growth'), fills: z.array(z.tuple([number, number, growthState])) }),
+  z.object({ t: z.literal('gone'), hashes: z.array(hash) }),
+  z.object({ t: z.literal('reset') }),
+  z.object({ t: z.literal('disks-out'), paths: z.array(z.string()) }),
+  z.object({ t: z.literal('pong') }),
+])
+export type ToWorker = z.infer<typeof toWorkerSchema>
+/** As it is sent. */
+export type WorkerMessage = z.input<typeof toWorkerSchema>
+
+/** A fill's head without its first bytes. What is in this process's memory can't be read by another one: that worker fetches by itself. */
+export function headMessage(head: FillHead): HeadMessage {
+  if (head.kind !== 'ready') return head
+  if (head.location.kind !== 'file') return { kind: 'pass', reason: 'not-now' }
+  return { kind: 'ready', meta: head.meta, cause: head.cause, path: head.location.path, bodyOffset: head.location.bodyOffset }
+}
+
+export function headFrom(head: z.output<typeof headSchema>, first: Uint8Array): FillHead {
+  if (head.kind === 'stored') return { kind: 'stored', revalidated: true }
+  if (head.kind !== 'ready') return head
+  return {
+    kind: 'ready',
+    meta: head.meta,
+    cause: head.cause,
+    first,
+    location: { kind: 'file', path: head.path, bodyOffset: head.bodyOffset },
+  }
+}
+
+export type WireError = ErrorBody & { status?: number | undefined }
+
+export function errorMessage(error: unknown): WireError {
+  const body = toErrorBody(error)
+  return error instanceof MillraceError ? { ...body, status: error.status } : body
+}
+
+export function errorFrom({ message, status, ...fields }: WireError): MillraceError {
+  return new MillraceError(message, { ...fields, ...(status !== undefined && { status }) })
+}

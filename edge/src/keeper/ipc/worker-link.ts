@@ -1,0 +1,195 @@
+import type { Socket } from 'node:net'
+import type { Growth, Keeper, Opened } from '../contract.js'
+import { Connection } from './connection.js'
+import { errorMessage, headMessage, PROTOCOL, type ToKeeper, toKeeperSchema, type WorkerMessage } from './messages.js'
+import type { FillSubscriber, WatchedFill } from './watched-fill.js'
+import { badFrame, type Frame, MAX_TAIL_BYTES } from './wire.js'
+
+/** Hashes in one frame. */
+const GONE_PER_FRAME = 10_000
+/** Hashes that wait for a worker that doesn't read; beyond them it forgets everything instead. */
+const MAX_GONE = 100_000
+/** Characters of purge lines in one frame of the snapshot. */
+const LINES_PER_FRAME = 200_000
+
+export interface WorkerLinkOptions {
+  keeper: Keeper
+  watch: (opened: Opened & { kind: 'fill' }) => WatchedFill
+  /** The purges in force, and the number of the latest one that was told to workers. */
+  snapshot: () => { lines: readonly string[]; n: number }
+  disksOut: () => readonly string[]
+  onHello: (link: WorkerLink) => void
+  onPurged: (link: WorkerLink, n: number) => void
+  onClose: (link: WorkerLink, error: Error | undefined) => void
+}
+
+/** The keeper's end of one worker's connection. */
+export class WorkerLink implements FillSubscriber {
+  /** As the supervisor calls it; undefined until it said so. */
+  worker: string | undefined
+  readonly #options: WorkerLinkOptions
+  readonly #connection: Connection
+  readonly #joined = new Set<WatchedFill>()
+  readonly #headTold = new Set<WatchedFill>()
+  readonly #touched = new Set<WatchedFill>()
+  #gone = new Set<string>()
+  #reset = false
+  #disksOut: readonly string[] | undefined
+
+  constructor(socket: Socket, options: WorkerLinkOptions) {
+    this.#options = options
+    this.#connection = new Connection(
+      socket,
+      {
+        onFrame: (frame) => this.#received(frame),
+        onWrite: () => this.#tellChanges(),
+        onClose: (error) => {
+          for (const fill of this.#joined) fill.unsubscribe(this)
+          options.onClose(this, error)
+        },
+      },
+      true,
+    )
+  }
+
+  purge(n: number, line: string): void {
+    this.#tell({ t: 'purge', n, line })
+  }
+
+  gone(hashes: readonly string[]): void {
+    if (this.#reset) return
+    for (const hash of hashes) this.#gone.add(hash)
+    if (this.#gone.size > MAX_GONE) this.reset()
+    this.#connection.schedule()
+  }
+
+  reset(): void {
+    this.#gone.clear()
+    this.#reset = true
+    this.#connection.schedule()
+  }
+
+  disksOut(paths: readonly string[]): void {
+    this.#disksOut = paths
+    this.#connection.schedule()
+  }
+
+  touched(fill: WatchedFill): void {
+    this.#touched.add(fill)
+    this.#connection.schedule()
+  }
+
+  destroy(error?: Error): void {
+    this.#connection.destroy(error)
+  }
+
+  #received(frame: Frame): void {
+    const parsed = toKeeperSchema.safeParse(frame.head)
+    if (!parsed.success) throw badFrame('not a message of a worker', parsed.error)
+    const message = parsed.data
+    if (message.t === 'hello') this.#welcome(message)
+    else if (this.worker === undefined) throw badFrame(`${message.t} before hello`)
+    else this.#obey(message)
+  }
+
+  #obey(message: Exclude<ToKeeper, { t: 'hello' }>): void {
+    const { keeper } = this.#options
+    if (message.t === 'open') void this.#open(message)
+    else if (message.t === 'prefetch') keeper.prefetch(message.request)
+    else if (message.t === 'used') for (const hash of message.hashes) keeper.used(hash)
+    else if (message.t === 'damaged') for (const [hash, id] of message.entries) keeper.damaged(hash, id)
+    else if (message.t === 'purged') this.#options.onPurged(this, message.n)
+    else this.#tell({ t: 'pong' })
+  }
+
+  #welcome({ protocol, worker }: ToKeeper & { t: 'hello' }): void {
+    if (this.worker !== undefined) throw badFrame('hello said twice')
+    if (protocol !== PROTOCOL) throw badFrame(`worker ${worker} speaks protocol ${protocol}, this keeper ${PROTOCOL}`)
+    this.worker = worker
+    this.#tell({ t: 'welcome', protocol: PROTOCOL, disksOut: [...this.#options.disksOut()] })
+    const { lines, n } = this.#options.snapshot()
+    let part: string[] = []
+    let length = 0
+    for (const line of lines) {
+      if (length > 0 && length + line.length > LINES_PER_FRAME) {
+        this.#tell({ t: 'purges', lines: part })
+        part = []
+        length = 0
+      }
+      part.push(line)
+      length += line.length
+    }
+    this.#tell({ t: 'purges', lines: part, n })
+    this.#options.onHello(this)
+  }
+
+  async #open({ n, request }: ToKeeper & { t: 'open' }): Promise<void> {
+    let opened: Opened
+    try {
+      opened = await this.#options.keeper.open(request)
+    } catch (error) {
+      this.#tell({ t: 'refused', n, error: errorMessage(error) })
+      return
+    }
+    if (opened.kind !== 'fill') {
+      this.#tell({ t: 'opened', n, opened })
+      return
+    }
+    const fill = this.#options.watch(opened)
+    this.#tell({ t: 'opened', n, opened: { kind: 'fill', fill: fill.id, led: opened.led } })
+    if (this.#joined.has(fill)) return
+    this.#joined.add(fill)
+    fill.subscribe(this)
+  }
+
+  /** What is gone is told before anything that may make the worker look again. */
+  #tell(message: WorkerMessage, tail?: Uint8Array): void {
+    this.#tellGone()
+    this.#connection.send(message, tail)
+  }
+
+  #tellGone(): void {
+    if (this.#reset) {
+      this.#reset = false
+      this.#connection.send({ t: 'reset' })
+    }
+    if (this.#gone.size === 0) return
+    const hashes = [...this.#gone]
+    this.#gone.clear()
+    for (let at = 0; at < hashes.length; at += GONE_PER_FRAME) {
+      this.#connection.send({ t: 'gone', hashes: hashes.slice(at, at + GONE_PER_FRAME) })
+    }
+  }
+
+  /** Once per turn of the loop, and only while the worker reads: in between only the latest state of each thing is kept. */
+  #tellChanges(): void {
+    if (this.worker === undefined || this.#connection.backedUp) return
+    this.#tellGone()
+    if (this.#disksOut) {
+      this.#tell({ t: 'disks-out', paths: [...this.#disksOut] })
+      this.#disksOut = undefined
+    }
+    const growth: [number, number, Growth['state']][] = []
+    for (const watched of this.#touched) {
+      if (this.#connection.backedUp) break
+      this.#touched.delete(watched)
+      const { head, id, state } = watched
+      if (!head || !this.#joined.has(watched)) continue
+      const { available } = watched.fill
+      if (this.#headTold.has(watched)) growth.push([id, available, state])
+      else {
+        this.#headTold.add(watched)
+        const first = head.kind === 'ready' && head.first.length <= MAX_TAIL_BYTES ? head.first : undefined
+        this.#tell({ t: 'head', fill: id, head: headMessage(head), available, state }, first)
+      }
+      if (state !== 'running') this.#leave(watched)
+    }
+    if (growth.length > 0) this.#tell({ t: 'growth', fills: growth })
+  }
+
+  #leave(fill: WatchedFill): void {
+    this.#joined.delete(fill)
+    this.#headTold.delete(fill)
+    fill.unsubscribe(this)
+  }
+}
