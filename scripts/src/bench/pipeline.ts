@@ -4,12 +4,13 @@ import { basename, join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { bound } from '@millrace/common/process'
+import { atMost, type Bar, describeMachine, median } from '@millrace/common/testing/bench'
+import { table } from '@millrace/common/testing/table'
 import { CmsApi } from '../demo/api.js'
 import { bringUp } from '../demo/journey.js'
 import { ProgressLine } from '../demo/progress.js'
-import { table } from '../demo/table.js'
 import { startStack } from '../stack/stack.js'
-import { atMost, type Bar, describeMachine, describeVersions, median, peakMemoryMiB } from './report.js'
+import { describeVersions, peakMemoryMiB } from './report.js'
 
 const USAGE = `usage: npm run bench:pipeline [-- --seconds 60 --rounds 3 --size 1920x1080 --preset veryfast]
 

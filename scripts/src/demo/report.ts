@@ -1,9 +1,9 @@
 import type { EdgeStatus } from '@millrace/common/contracts/edge-api'
+import { table } from '@millrace/common/testing/table'
 import type { Tally } from '../player/fetch.js'
 import type { Stack } from '../stack/stack.js'
 import type { Journey } from './journey.js'
 import { formatBytes } from './progress.js'
-import { table } from './table.js'
 
 type Say = (text: string) => void
 
