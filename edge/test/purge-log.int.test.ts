@@ -1,4 +1,5 @@
-import { appendFile, mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
@@ -7,22 +8,21 @@ import { LOG_NAME, PurgeLog } from '../src/purge/log.js'
 import { formatLine, parseLog } from '../src/purge/log-file.js'
 import type { PurgeScope } from '../src/purge/record.js'
 import { PurgeTable } from '../src/purge/table.js'
-import { tempFolder } from './edge.js'
 
 const VIDEO = '01hzy3v8k2m4n6p8q0r2s4t6v8'
 const key = (rev: number) => `/dash/${VIDEO}/r${rev}/init-f1-v1-x3.mp4`
 const revision = (rev: number): PurgeScope => ({ scope: 'revision', videoId: VIDEO, rev: `r${rev}` })
 
 describe('the purge log', () => {
-  let folder: Awaited<ReturnType<typeof tempFolder>>
+  let folder: string
   let disks: string[]
   let opened: PurgeLog[]
   let faults: string[]
   let clock: number
   let out: Set<string>
   beforeEach(async () => {
-    folder = await tempFolder()
-    disks = ['a', 'b'].map((name) => join(folder.path, name))
+    folder = await mkdtemp(join(tmpdir(), 'millrace-edge-'))
+    disks = ['a', 'b'].map((name) => join(folder, name))
     for (const disk of disks) await mkdir(disk)
     opened = []
     faults = []
@@ -31,7 +31,7 @@ describe('the purge log', () => {
   })
   afterEach(async () => {
     for (const log of opened) await log.close()
-    await folder.remove()
+    await rm(folder, { recursive: true })
   })
 
   const open = async (paths = disks) => {

@@ -131,7 +131,7 @@ describe('a guard of signed routes', () => {
           expect(ask(guard, text, of) === undefined).toBe(valid)
         }
       }),
-      { numRuns: 200 },
+      { numRuns: 60 },
     )
   })
 })

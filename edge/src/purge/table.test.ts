@@ -150,6 +150,17 @@ describe('a purge table, whatever is purged', () => {
     )
   })
 
+  it('finds every video that was purged, among any others', () => {
+    const id = fc.stringMatching(/^[0-9a-z]{26}$/)
+    fc.assert(
+      fc.property(fc.uniqueArray(id, { minLength: 1, maxLength: 50 }), id, (purged, other) => {
+        const table = tableOf(...purged.map((videoId, i): PurgeRecord => ({ n: i + 1, scope: 'video', videoId, block: false })))
+        for (const videoId of purged) expect(table.covers({ key: media(videoId), generation: 0 })).toBe(true)
+        expect(table.covers({ key: media(other), generation: 0 })).toBe(purged.includes(other))
+      }),
+    )
+  })
+
   it('purges everything when a line of a snapshot says nothing', () => {
     fc.assert(
       fc.property(fc.string(), (line) => {

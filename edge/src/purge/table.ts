@@ -133,12 +133,15 @@ export class PurgeTable implements PurgeView {
     }
   }
 
-  /** Records below the floor say nothing that it doesn't. */
+  /** Records below the floor say nothing that it doesn't; one that came out of order may stay among the later ones. */
   #raiseFloor(floor: number): void {
     if (floor <= this.#floor) return
     this.#floor = floor
     for (const records of [this.#videos, this.#revisions, this.#urls])
-      for (const [key, n] of records) if (n <= floor) this.#forget(records, key)
+      for (const [key, n] of records) {
+        if (n > floor) break
+        this.#forget(records, key)
+      }
   }
 
   #bound(): void {
