@@ -33,25 +33,21 @@ export interface LineDetails {
 /** JSON lines: a sample of all requests, and all of some phases. */
 export class AccessLog {
   readonly #lines: { write(line: string): void }
-  readonly #sample: number
   readonly #always: ReadonlySet<CachePhase>
-  readonly #random: () => number
   readonly #now: () => number
 
   constructor(
     lines: { write(line: string): void },
-    options: { sample: number; always: readonly CachePhase[]; random: () => number; now: () => number },
+    options: { always: readonly CachePhase[]; now: () => number },
   ) {
     this.#lines = lines
-    this.#sample = options.sample
     this.#always = new Set(options.always)
-    this.#random = options.random
     this.#now = options.now
   }
 
-  /** Whether this request gets a line. Asked once per request. */
-  wants(phase: CachePhase): boolean {
-    return (this.#sample > 0 && this.#random() < this.#sample) || this.#always.has(phase)
+  /** Whether all requests of this phase get a line; of the others the caller takes a sample. */
+  always(phase: CachePhase): boolean {
+    return this.#always.has(phase)
   }
 
   write(exchange: LoggedExchange, decision: Decision, details: LineDetails): void {

@@ -6,8 +6,8 @@ import { renderFields, renderHead } from '../http/head.js'
 export interface HeadContext {
   /** Rendered after the entry's own fields. */
   common: string
-  /** `Cache-Status` and `x-cache` for a hit, by seconds of freshness left; rendered. */
-  hit: (meta: EntryMeta, ttlSeconds: number) => string
+  /** `Cache-Status` and `x-cache` for a hit, by milliseconds of freshness left; rendered. */
+  hit: (meta: EntryMeta, ttlMs: number) => string
 }
 
 /** What of an entry's fields a 304 carries (RFC 9110 §15.4.5). */
@@ -58,8 +58,7 @@ export class PreparedHead {
   }
 
   #changing(now: number): string {
-    const left = Math.floor((this.#meta.freshUntil - now) / 1000)
-    return `\r\nage: ${ageOf(this.#meta, now)}${this.#context.hit(this.#meta, left)}`
+    return `\r\nage: ${ageOf(this.#meta, now)}${this.#context.hit(this.#meta, this.#meta.freshUntil - now)}`
   }
 }
 

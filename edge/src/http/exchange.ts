@@ -60,7 +60,11 @@ export interface Exchange {
   refusal: string | undefined
   /** What went wrong in the edge or behind it, for the log. */
   failure: unknown
-  /** Called at most once, when the client leaves before the answer is whole. */
+  /** The client's canonical address, where it was worked out. */
+  client: string | undefined
+  /** Where it was made, for the origin's log and ours. */
+  requestId: string | undefined
+  /** Called, each listener once, when the client leaves before the answer is whole. */
   onAborted(listener: () => void): void
   answer(head: ResponseHead, body: string | Uint8Array, options?: { close?: boolean }): void
   /** A head alone: for HEAD with the length the body would have; for 204 and 304 without. */

@@ -36,6 +36,8 @@ export class UwsExchange implements Exchange {
   bytesSent = 0
   decision: Decision = UNDECIDED
   refusal: string | undefined
+  client: string | undefined
+  requestId: string | undefined
   failure: unknown
   readonly #server: ServerState
   readonly #res: uws.HttpResponse

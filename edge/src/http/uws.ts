@@ -3,6 +3,7 @@ import type { ListenAddress } from '@millrace/common/config/units'
 import { MillraceError } from '@millrace/common/errors'
 import type { Exchange } from './exchange.js'
 import { HeadReader } from './framing.js'
+import { head } from './head.js'
 import { type ServerState, UwsExchange } from './uws-exchange.js'
 
 export interface HttpServerOptions {
@@ -13,8 +14,8 @@ export interface HttpServerOptions {
 }
 
 export interface HttpServer {
-  /** Listens on one more address; with `tls` for HTTPS. Another process of the edge may listen on the same port. */
-  listen: (address: ListenAddress, tls?: CertificateFiles) => Promise<Listener>
+  /** Listens on one more address; with `tls` for HTTPS, with `redirect` to send everybody to HTTPS on that port. Another process of the edge may listen on the same port. */
+  listen: (address: ListenAddress, tls?: CertificateFiles, redirect?: { port: number }) => Promise<Listener>
   /** Takes no further connections; answers from now on ask clients to close theirs. */
   stopListening: () => void
   readonly running: number
@@ -47,12 +48,17 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const reader = new HeadReader()
   const sockets = new Set<uws.us_listen_socket>()
 
-  const open = async (address: ListenAddress, tls: CertificateFiles | undefined): Promise<uws.us_listen_socket> => {
+  const open = async (
+    address: ListenAddress,
+    tls: CertificateFiles | undefined,
+    redirect?: { port: number },
+  ): Promise<uws.us_listen_socket> => {
     // TLS 1.2 is the least that this build speaks.
     const app = tls ? uws.SSLApp({ cert_file_name: tls.cert, key_file_name: tls.key, ssl_prefer_low_memory_usage: false }) : uws.App()
     app.any('/*', (res, req) => {
       const exchange = new UwsExchange(state, res, req, reader)
-      options.handle(exchange)
+      if (redirect) redirectToHttps(exchange, req.getHeader('host'), redirect.port)
+      else options.handle(exchange)
       exchange.handled()
     })
     const socket = await new Promise<uws.us_listen_socket | false>((resolve) => app.listen(address.host, address.port, resolve))
@@ -71,8 +77,8 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   }
 
   return {
-    listen: async (address, tls) => {
-      let socket = await open(address, tls)
+    listen: async (address, tls, redirect) => {
+      let socket = await open(address, tls, redirect)
       const bound = { host: address.host, port: portOf(socket) }
       return {
         address: bound,
@@ -92,4 +98,13 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     },
     idle: () => (state.running === 0 ? Promise.resolve() : new Promise((resolve) => (state.idle = resolve))),
   }
+}
+
+/** RFC 9110 §15.4.9: 308, the same method and URL at the secure port. Only a host that is one goes into the answer. */
+function redirectToHttps(exchange: UwsExchange, host: string, port: number): void {
+  const name = /^([a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(:\d{1,5})?$/i.exec(host)?.[1]
+  exchange.decision = { phase: 'refused', class: 'none', tier: 'edge' }
+  if (name === undefined || exchange.badFraming !== undefined || exchange.hasBody) return exchange.answer(head(400, []), '', { close: true })
+  const target = `${exchange.path}${exchange.query === '' ? '' : `?${exchange.query}`}`
+  exchange.answer(head(308, [['location', `https://${name}${port === 443 ? '' : `:${port}`}${target}`]]), '')
 }

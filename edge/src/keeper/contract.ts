@@ -2,6 +2,7 @@ import type { FillMeta, HeaderField } from '../cache/entry-meta.js'
 import type { NoCacheReason } from '../cache/judge.js'
 import type { CacheKey } from '../cache/key.js'
 import type { Attempt } from '../origin/contract.js'
+import type { Trace } from '../origin/trace.js'
 
 /**
  * Owns fills, order of use, byte budget and purge generations, for one worker in its own process or for many from another one: whatever
@@ -48,11 +49,6 @@ export type Upstream =
   | { mode: 'media'; path: string }
   /** A GET in generic mode, with the client's end-to-end fields (no Range, no conditionals). */
   | { mode: 'generic'; path: string; headers: HeaderField[] }
-
-export interface Trace {
-  requestId: string
-  traceparent?: string
-}
 
 /** Where a request's bytes are to be had. */
 export type Opened =

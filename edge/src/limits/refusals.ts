@@ -1,5 +1,5 @@
 import { MillraceError } from '@millrace/common/errors'
-import type { HeaderList } from '../http/exchange.js'
+import type { HeaderField } from '../cache/entry-meta.js'
 
 /** RFC 6585 §4: "The 429 status code indicates that the user has sent too many requests in a given amount of time". */
 export function rateLimited(): MillraceError {
@@ -17,6 +17,6 @@ export function edgeBusy(): MillraceError {
 }
 
 /** RFC 9110 §10.2.3. */
-export function retryAfter(seconds: number): HeaderList {
+export function retryAfter(seconds: number): HeaderField[] {
   return [['retry-after', String(seconds)]]
 }

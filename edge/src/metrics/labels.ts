@@ -1,7 +1,21 @@
 /** Label values that no contract of another part lists: closed sets, so that every series is there from the start. */
 
 /** What was done with a cache disk when it failed. */
-export const CACHE_OPERATIONS = ['open', 'read', 'create', 'write', 'commit', 'delete', 'purge-log'] as const
+export const CACHE_OPERATIONS = [
+  'open',
+  'read',
+  'look',
+  'create',
+  'write',
+  'commit',
+  'rewrite',
+  'delete',
+  'drop',
+  'scan',
+  'checkpoint',
+  'probe',
+  'purge-log',
+] as const
 export type CacheOperation = (typeof CACHE_OPERATIONS)[number]
 
 /**

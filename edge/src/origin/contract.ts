@@ -1,5 +1,5 @@
 import type { HeaderField } from '../cache/entry-meta.js'
-import type { Trace } from '../keeper/contract.js'
+import type { Trace } from './trace.js'
 
 /**
  * How one origin answered one request; a metrics label. `busy`: no connection to it was free in time. `retry-budget`: it would have been

@@ -10,6 +10,9 @@ import { renderFields, renderHead } from '../http/head.js'
 import type { OriginAnswer } from '../origin/contract.js'
 import type { Decision } from '../phase.js'
 
+/** RFC 9110 §14.3: whole stored bodies are answered in parts on demand. */
+const RANGES: readonly HeaderField[] = [['accept-ranges', 'bytes']]
+
 /** Makes the heads of this edge's answers: what each carries beside the resource's own fields. */
 export class AnswerHeads {
   readonly context: HeadContext
@@ -25,26 +28,26 @@ export class AnswerHeads {
     const via = renderFields([['via', `1.1 ${edgeId}`]])
     this.context = {
       common: via + this.#cors,
-      hit: (meta, ttlSeconds) => {
+      hit: (meta, ttlMs) => {
         const decision: Decision = { phase: 'hit', class: 'none', tier: 'ram', origin: meta.origin }
-        return renderFields(this.#decision(decision, { ttl: ttlSeconds }))
+        return renderFields(this.#decision(decision, { ttlMs }))
       },
     }
   }
 
   prepare(meta: EntryMeta): PreparedHead {
-    return new PreparedHead(meta, this.context, this.#compress ? varyFields(meta) : [])
+    return new PreparedHead(meta, this.context, [...RANGES, ...(this.#compress ? varyFields(meta) : [])])
   }
 
   /** For a stored or growing representation that is no plain hit. */
   entry(status: number, meta: FillMeta | EntryMeta, now: number, decision: Decision, further: readonly HeaderField[] = []): ResponseHead {
     const own = status === 304 ? meta.headers.filter(([name]) => !NOT_IN_304.includes(name)) : meta.headers
-    const ttl = Math.floor((meta.freshUntil - now) / 1000)
     const fields: HeaderField[] = [
       ...own,
+      ...(status === 200 ? RANGES : []),
       ...(this.#compress ? varyFields(meta) : []),
       ['age', String(ageOf(meta, now))],
-      ...this.#decision(decision, { ttl, stored: decision.phase === 'miss' }),
+      ...this.#decision(decision, { ttlMs: meta.freshUntil - now, stored: decision.phase === 'miss' }),
       ...further,
     ]
     return renderHead(status, renderFields(fields) + this.context.common)
@@ -73,8 +76,7 @@ export class AnswerHeads {
   #decision(decision: Decision, details: CacheStatusDetails): HeaderField[] {
     const fields: HeaderField[] = [[CACHE_HEADER, decision.phase]]
     if (decision.origin !== undefined) fields.push([ORIGIN_HEADER, decision.origin])
-    const status = cacheStatus(this.#edgeId, decision, details)
-    if (status !== undefined) fields.push(['cache-status', status])
+    fields.push(['cache-status', cacheStatus(this.#edgeId, decision, details)])
     return fields
   }
 }

@@ -3,7 +3,7 @@ import type { HeaderField } from '../cache/entry-meta.js'
 import { ALLOWED_METHODS, preflightHeaders } from '../http/cors.js'
 import type { Exchange } from '../http/exchange.js'
 import type { Sending } from '../http/send.js'
-import type { Trace } from '../keeper/contract.js'
+import type { Trace } from '../origin/trace.js'
 import type { Decision } from '../phase.js'
 import { refused } from '../refusal.js'
 import type { AnswerHeads } from './answer-head.js'
@@ -23,7 +23,7 @@ export interface HandlerDependencies {
   /** What one transfer may use, and how fast it may go; `undefined` pace for whatever fits one send. */
   sending: (exchange: Exchange) => Sending
   /** Whether transfers are paced, so that even RAM hits have to go by `sending`. */
-  paced: boolean
+  paced: () => boolean
   trace: (exchange: Exchange) => Trace
   /** Told of each good media request before it is answered: CMCD, prefetch. */
   onMedia: ((exchange: Exchange, resolved: Resolved) => void) | undefined
@@ -48,14 +48,15 @@ export class Handler {
       return this.#refuse(exchange, refused(400, 'bad-framing', exchange.badFraming), REFUSED, { close: true })
     }
     // The way of nearly every request: a known URL whose entry is in RAM. Nothing here waits or allocates more than the answer needs.
-    if (exchange.method === 'GET' && !exchange.hasBody && !paced) {
+    if (exchange.method === 'GET' && !exchange.hasBody && !paced()) {
       const now = this.#deps.now()
       const resolved = resolver.peek(exchange.path, now)
       if (resolved) {
         const entry = hits.ram(resolved.key.hash, now)
         if (entry) {
           onMedia?.(exchange, resolved)
-          return hits.answerRam(exchange, entry, resolved.class, now)
+          hits.answerRam(exchange, entry, resolved.class, now)
+          return
         }
       }
     }

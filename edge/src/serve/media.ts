@@ -7,12 +7,13 @@ import type { OpenEntry, OpenFiles } from '../entries/open-files.js'
 import type { RamTier } from '../entries/ram-tier.js'
 import type { Exchange } from '../http/exchange.js'
 import { type Sending, sendPieces, sendToEnd } from '../http/send.js'
-import type { FillRequest, Keeper, Trace } from '../keeper/contract.js'
+import type { FillRequest, Keeper } from '../keeper/contract.js'
 import type { FillFiles } from '../keeper/fill-files.js'
 import { type FindDependencies, type Found, find } from '../keeper/find.js'
 import type { OriginGroup } from '../origin/contract.js'
 import { allMissing, exhausted } from '../origin/fallback.js'
 import type { Attempt } from '../origin/contract.js'
+import type { Trace } from '../origin/trace.js'
 import type { Decision, RequestClass } from '../phase.js'
 import type { PurgeView } from '../purge/contract.js'
 import { isBroken, refused } from '../refusal.js'
@@ -24,6 +25,8 @@ import type { Resolved } from './resolve.js'
 
 export interface MediaDependencies {
   keeper: Keeper
+  /** For what the keeper's disks don't take now, where the keeper is another process. */
+  fallback: Keeper | undefined
   origins: OriginGroup
   files: OpenFiles
   fillFiles: FillFiles
@@ -71,7 +74,7 @@ export class Media {
         // RFC 5861 §3: answered as it is, and revalidated behind the scenes.
         keeper.open(request).catch(() => undefined)
         return await this.#answerStale(exchange, entry, name, sending)
-      } else found = await find(keeper, request, this.#bodies(key))
+      } else found = await this.#find(request)
       switch (found.kind) {
         case 'stored':
         case 'body':
@@ -93,6 +96,14 @@ export class Media {
       }
     }
     return await this.#pass(exchange, origins.order(resolved.route.origins), resolved, stale, sending, trace)
+  }
+
+  /** Through the keeper; where that has no room now, through this worker's own memory: one fetch per worker at least. */
+  async #find(request: FillRequest): Promise<Found<OpenEntry>> {
+    const { keeper, fallback } = this.#deps
+    const found = await find(keeper, request, this.#bodies(request.key))
+    if (!fallback || found.kind !== 'pass' || found.reason !== 'not-now') return found
+    return find(fallback, { ...request, order: found.order }, this.#bodies(request.key))
   }
 
   #bodies(key: CacheKey): FindDependencies<OpenEntry> {

@@ -1,11 +1,11 @@
 import type { MediaClass } from '@millrace/common/contracts/media-url'
 import { notModified } from '@millrace/common/http/conditional'
 import { parseRange } from '@millrace/common/http/range'
-import { storableHeaders } from '../cache/revalidate.js'
+import { storableHeaders } from '../cache/headers.js'
 import type { HeaderField } from '../cache/entry-meta.js'
 import type { Exchange, ResponseHead } from '../http/exchange.js'
 import type { RequestHeaders } from '../http/framing.js'
-import type { Trace } from '../keeper/contract.js'
+import type { Trace } from '../origin/trace.js'
 import type { Attempt, OriginAnswer, OriginGroup } from '../origin/contract.js'
 import type { Decision } from '../phase.js'
 import type { AnswerHeads } from './answer-head.js'
@@ -47,7 +47,11 @@ export async function answerPass(exchange: Exchange, request: PassRequest): Prom
   const { answer } = fetched
   const decision: Decision = { phase: 'bypass', class: request.class, tier: 'origin', origin: answer.origin }
   exchange.decision = decision
-  const fields: HeaderField[] = storableHeaders(answer.fields) ?? []
+  const fields: HeaderField[] = storableHeaders(answer.fields, 'media') ?? []
+  for (const name of ['accept-ranges', 'content-encoding', 'content-range', 'vary']) {
+    const value = answer.headers[name]
+    if (value !== undefined) fields.push([name, value])
+  }
   if (answer.headers.age !== undefined) fields.push(['age', answer.headers.age])
   const head = (status: number) => request.heads.passed(status, answer, fields, decision)
   if (notModified(exchange.headers, { etag: answer.headers.etag, lastModified: answer.headers['last-modified'] })) {

@@ -2,7 +2,7 @@ import { notModified } from '@millrace/common/http/conditional'
 import { type ByteRange, contentRange, ifRangeHolds, parseRanges } from '@millrace/common/http/range'
 import type { HeaderField } from '../cache/entry-meta.js'
 import type { RequestHeaders } from '../http/framing.js'
-import { multipartRanges } from '../http/multipart.js'
+import { multipart } from '../http/multipart.js'
 import type { Piece } from '../http/send.js'
 
 /** How a representation of known length is answered. */
@@ -37,7 +37,7 @@ export function planAnswer(
     case 'part':
       return onePart(verdict.range, length)
     case 'parts':
-      return multipartRanges(verdict.ranges, length, representation.contentType, boundary())
+      return severalParts(verdict.ranges, length, representation.contentType, boundary())
   }
 }
 
@@ -49,4 +49,11 @@ function onePart(range: ByteRange, length: number): Plan {
     pieces: [{ start: range.start, end: range.end + 1 }],
     total: range.end - range.start + 1,
   }
+}
+
+function severalParts(ranges: readonly ByteRange[], length: number, contentType: string | undefined, boundary: string): Plan {
+  const made = multipart(ranges, length, contentType, boundary)
+  const pieces: Piece[] = []
+  for (const { head, range } of made.parts) pieces.push(head, { start: range.start, end: range.end + 1 })
+  return { kind: 'send', status: 206, fields: [['content-type', made.contentType]], pieces: [...pieces, made.end], total: made.length }
 }

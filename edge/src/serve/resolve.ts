@@ -2,7 +2,7 @@ import { mediaClass, type MediaClass } from '@millrace/common/contracts/media-ur
 import { LRUCache } from 'lru-cache'
 import { type CacheKey, cacheKey } from '../cache/key.js'
 import { parseTarget, type Target } from '../http/target.js'
-import type { RouteGuard } from '../auth/route-token.js'
+import type { CachedGuard } from '../auth/route-token.js'
 
 /** A URL that this edge serves, understood once: parsed, its signature checked, its key hashed. */
 export interface Resolved extends Target {
@@ -17,11 +17,13 @@ const MAX_REMEMBERED = 50_000
 
 /** Remembers URLs that were found good: a segment's is asked for once by each viewer of a title, a playlist's again and again. */
 export class Resolver {
-  readonly #guard: RouteGuard
+  readonly #guard: CachedGuard
+  readonly #skewMs: number
   readonly #known = new LRUCache<string, Resolved>({ max: MAX_REMEMBERED })
 
-  constructor(guard: RouteGuard) {
+  constructor(guard: CachedGuard, skewMs: number) {
     this.#guard = guard
+    this.#skewMs = skewMs
   }
 
   /** Only what was found good before and still is. */
@@ -35,9 +37,13 @@ export class Resolver {
     const known = this.peek(path, now)
     if (known) return known
     const target = parseTarget(path)
-    const expiresAt = this.#guard.check(target, now)
-    const resolved = { ...target, key: cacheKey(target.path), class: mediaClass(target.media), expiresAt }
-    this.#known.set(path, resolved)
+    const { route, media } = target
+    const name = mediaClass(media)
+    this.#guard.check(path.slice(1, path.indexOf('/', 1)), route, media.videoId, media.rev, name, Math.floor(now / 1000))
+    // The guard is asked again when a signature could have expired.
+    const expiresAt = route.signature ? route.signature.exp * 1000 + this.#skewMs : Number.POSITIVE_INFINITY
+    const resolved = { ...target, key: cacheKey(target.path), class: name, expiresAt }
+    if (expiresAt > now) this.#known.set(path, resolved)
     return resolved
   }
 

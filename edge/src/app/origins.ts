@@ -1,0 +1,29 @@
+import type { Logger } from '@millrace/common/log'
+import type { Config } from '../config.js'
+import type { OriginMetrics } from '../metrics/edge-metrics.js'
+import { Origins } from '../origin/origins.js'
+
+/** This process's origins, with their metrics. The keeper asks for fills; each worker for what passes by the cache. */
+export function buildOrigins(
+  config: Config,
+  dependencies: { metrics: OriginMetrics; log: Logger; now: () => number; random: () => number },
+): Origins {
+  const { metrics, log, now, random } = dependencies
+  const { id, origins, fetch, health } = config
+  return new Origins(
+    { edgeId: id, origins, fetch, health, now, random },
+    {
+      onAttempt: ({ origin, outcome }, ms) => {
+        metrics.attempts.inc({ origin, outcome })
+        metrics.attemptSeconds.observe({ origin }, ms / 1000)
+      },
+      onHealth: (origin, up) => {
+        metrics.up.set({ origin }, up ? 1 : 0)
+        log.warn({ origin }, up ? 'origin answers again' : 'origin fails: it is asked last')
+      },
+      onHedge: (outcome) => metrics.hedges.inc({ outcome }),
+      onContinued: (outcome) => metrics.continued.inc({ outcome }),
+      onBudgetSpent: () => metrics.retryBudgetSpent.inc(),
+    },
+  )
+}
