@@ -89,6 +89,20 @@ describe('a body that breaks', () => {
     expect(told.continued).toEqual(kind === 'mismatch' ? ['mismatch', 'given-up'] : ['given-up'])
   })
 
+  it.each([
+    ['too long', Buffer.from('more')],
+    ['too short', -100],
+  ] as const)('is not mended by a part in chunks that is %s, not by a byte beyond what is right', async (_what, wrong) => {
+    const chunked: Behaviour = (_request, response) => {
+      const rest = bytesOf('/x', LENGTH).subarray(200_000 - OVERLAP)
+      response.writeHead(206, { etag: '"e"', 'content-range': `bytes ${200_000 - OVERLAP}-${LENGTH - 1}/${LENGTH}` })
+      response.end(typeof wrong === 'number' ? rest.subarray(0, wrong) : Buffer.concat([rest, wrong]))
+    }
+    const { origins, told } = await start([serve({ breaks: [200_000] }), chunked, serve()])
+    const body = await readContinued(origins, ['o1', 'o2', 'o3'], get('/x'))
+    expect([body.equals(bytesOf('/x', LENGTH)), told.continued]).toEqual([true, ['continued', 'continued']])
+  })
+
   it.each<[string, Serving]>([
     ['has no ETag', { etag: '' }],
     ['has a weak ETag', { etag: 'W/"e"' }],
