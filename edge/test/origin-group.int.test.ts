@@ -1,3 +1,4 @@
+import { getEventListeners } from 'node:events'
 import { createServer } from 'node:net'
 import { until } from '@millrace/common/testing/until'
 import { afterEach, describe, expect, it } from 'vitest'
@@ -129,6 +130,24 @@ describe('asking the next origin', () => {
     abort.abort()
     expect((await fetching).ok).toBe(false)
     expect([told.attempts, told.health, o2.requests.length]).toEqual([[], [], 0])
+  })
+
+  it('leaves nothing on a signal that outlives its requests, as that of all fills does', async () => {
+    const o1 = await origin((request, response) => {
+      if (request.url === '/ok') serveBytes(10)(request, response)
+      else if (request.url === '/big') serveBytes(500_000)(request, response)
+      else if (request.url === '/break') breakAfter(10)(request, response)
+      else response.destroy()
+    })
+    const { signal } = new AbortController()
+    const { origins } = group([o1], { fetch: { connections: 2, hedgeAfter: '1s' } })
+    const one = async (path: string) => {
+      const fetched = await origins.fetch(['o1'], { ...get(path, { signal }), wanted: is200 })
+      if (fetched.ok && path === '/big') fetched.answer.discard()
+      else if (fetched.ok) await read(fetched.answer.body).catch(() => undefined)
+    }
+    await Promise.all(['/ok', '/big', '/break', '/dead', '/ok', '/big', '/break', '/dead'].map(one))
+    expect(getEventListeners(signal, 'abort')).toEqual([])
   })
 
   it('ends a body that is being read when the one who asked goes', async () => {

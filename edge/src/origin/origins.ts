@@ -80,7 +80,7 @@ export class Origins implements OriginGroup {
       order,
       beyond: () => (request.beyondRoute ? this.#others(order) : []),
       hedgeAfterMs: this.#options.fetch.hedgeAfter,
-      ask: (id, stop) => this.#ask(id, sendable, wanted, [signal, stop]),
+      ask: (id, stop) => this.#ask(id, sendable, wanted, stop ? [signal, stop] : [signal]),
       repeatable: () => repeatable(sendable),
       retry: (gentle) => this.#budget.take(gentle ? 0.5 : 0),
       onHedge: this.#observer.onHedge,

@@ -12,7 +12,7 @@ export interface Asking {
   /** 0: never. */
   hedgeAfterMs: number
   /** Reports the attempt, except one that `stop` or `signal` ended; lets go of every answer that isn't ok. */
-  ask: (origin: string, stop: AbortSignal) => Promise<Judged>
+  ask: (origin: string, stop: AbortSignal | undefined) => Promise<Judged>
   /** Whether the request may be sent once more, as things are now. */
   repeatable: () => boolean
   /** Whether a retry may be sent. `gentle`: of those that needn't be, so that they leave something to the others. */
@@ -30,7 +30,8 @@ interface Running {
   origin: string
   hedge: boolean
   judged: Promise<{ running: Running; judged: Judged }>
-  stop: AbortController
+  /** Only where there may be a second one to stop it for. */
+  stop: AbortController | undefined
 }
 
 /** Asks origins until one has an answer: one after the other, and for a slow first one a second beside it. */
@@ -69,12 +70,12 @@ export class Search {
   }
 
   #start(origin: string, hedge: boolean): void {
-    const stop = new AbortController()
+    const stop = this.#asking.hedgeAfterMs > 0 ? new AbortController() : undefined
     const running: Running = {
       origin,
       hedge,
       stop,
-      judged: this.#asking.ask(origin, stop.signal).then((judged) => ({ running, judged })),
+      judged: this.#asking.ask(origin, stop?.signal).then((judged) => ({ running, judged })),
     }
     this.#running.add(running)
   }
@@ -141,7 +142,7 @@ export class Search {
   #stopAll(): Running | undefined {
     const [one] = this.#running
     for (const running of this.#running) {
-      running.stop.abort()
+      running.stop?.abort()
       // Nobody waits for it any more: an answer that came all the same is let go of.
       void running.judged.then(
         ({ judged }) => {

@@ -104,7 +104,7 @@ export class Transfer implements Dispatcher.DispatchHandler {
   }
 
   abort(): void {
-    this.#fail('aborted', new errors.RequestAbortedError())
+    if (this.#state === 'open') this.#fail('aborted', new errors.RequestAbortedError())
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
