@@ -7,8 +7,8 @@ import { servesOnError, useOf } from '../cache/serving.js'
 import type { CacheStatusDetails } from '../http/cache-status.js'
 import type { Exchange } from '../http/exchange.js'
 import { fieldValue } from '../http/fields.js'
-import type { Fill, FillHead, FillRequest, Keeper, PassReason, Trace } from '../keeper/contract.js'
-import type { Attempt, OriginAnswer, OriginGroup } from '../origin/contract.js'
+import type { Fill, FillHead, FillRequest, Keeper, Trace } from '../keeper/contract.js'
+import type { Attempt, Fetched, OriginAnswer, OriginGroup } from '../origin/contract.js'
 import type { Decision, Tier } from '../phase.js'
 import { refused } from '../refusal.js'
 import { answerPassed, answerStored, type Buffers, preconditions } from './answer.js'
@@ -116,7 +116,8 @@ class GenericRequestRun {
         continue
       }
       if (head.kind === 'ready') return this.#answerFill(planned, fill, head, led)
-      if (head.kind === 'pass') return this.#passed(planned, base, key, head.reason, led ? head.answer : undefined)
+      if (head.kind === 'pass')
+        return this.#passed(planned, base, key, { fwd: 'bypass', detail: head.reason }, led ? head.answer : undefined)
       return this.#failed(planned, key, head.attempts)
     }
     return this.#passBy(planned, { fwd: 'bypass', detail: 'vary' })
@@ -148,14 +149,15 @@ class GenericRequestRun {
         if (use === 'background') this.#deps.keeper.open(this.#fillRequest(planned, key)).catch(() => undefined)
         return answered(await this.#answerEntry(planned, key, entry, confirmed ? 'revalidated' : undefined))
       }
-      entry?.body.close()
+      entry.body.close()
       if (!directives.onlyIfCached && use === 'forward') return answered(await this.#validate(planned, base, entry.meta))
     }
     // RFC 9111 §5.2.1.7: "a cache SHOULD either respond using a stored response [...] or respond with a 504".
     if (directives.onlyIfCached) throw refused(504, 'not-cached', 'nothing stored can answer this')
     // A HEAD alone is no reason to fetch a body; one that asks for nothing to be kept, neither (§5.2.1.5).
     if (this.#exchange.method === 'HEAD' || directives.noStore) {
-      return answered(await this.#passBy(planned, { fwd: entry ? 'stale' : this.#exchange.method === 'HEAD' ? 'uri-miss' : 'request' }))
+      const fwd = entry ? 'stale' : directives.noStore ? 'request' : 'uri-miss'
+      return answered(await this.#passed(planned, base, key, { fwd }))
     }
     const opened = await this.#deps.keeper.open({ ...this.#fillRequest(planned, key), takesAnswer: true })
     switch (opened.kind) {
@@ -167,7 +169,9 @@ class GenericRequestRun {
         return answered(await this.#passBy(planned, { fwd: 'uri-miss' }))
       }
       default:
-        return answered(await this.#passed(planned, base, key, opened.kind === 'pass' ? opened.reason : 'not-now', undefined))
+        return answered(
+          await this.#passed(planned, base, key, { fwd: 'bypass', detail: opened.kind === 'pass' ? opened.reason : 'not-now' }),
+        )
     }
   }
 
@@ -187,7 +191,7 @@ class GenericRequestRun {
       this.#deps.keeper.damaged(key.hash, meta.id)
       return this.#passBy(planned, { fwd: 'uri-miss', detail: 'damaged' })
     } finally {
-      entry?.body.close()
+      body.close()
     }
   }
 
@@ -239,27 +243,31 @@ class GenericRequestRun {
     }
   }
 
-  /** The fill found an answer that is not to be stored: the request that led has it here already, others fetch their own. */
-  async #passed(planned: Lookup, base: CacheKey, key: CacheKey, reason: PassReason, here: OriginAnswer | undefined): Promise<Decision> {
-    // It answers a request for the whole, without conditions.
-    const plain =
-      fieldValue(planned.fields, 'range') === undefined && Object.values(preconditions(planned.fields)).every((it) => it === undefined)
-    if (here && !plain && here.status < 300) here.discard()
-    const usable = here && (plain || here.status >= 300) ? here : undefined
-    const answer = usable ?? (await this.#fetch('GET', planned.target, planned.fields))
-    if (answer.status >= 500) {
-      const decision = await this.#staleOnError(planned, key, answer.status)
+  /**
+   * Not by way of a fill: it is not to be stored, or not worth one. `here` is the answer that said so, for the request that led the fill;
+   * others fetch their own.
+   */
+  async #passed(planned: Lookup, base: CacheKey, key: CacheKey, how: CacheStatusDetails, here?: OriginAnswer): Promise<Decision> {
+    // What is here answers a request for the whole, without conditions.
+    const asked =
+      fieldValue(planned.fields, 'range') !== undefined || Object.values(preconditions(planned.fields)).some((it) => it !== undefined)
+    const usable = here && !(asked && here.status < 300) ? here : undefined
+    if (usable === undefined) here?.discard()
+    const fetched = usable ? { ok: true as const, answer: usable } : await this.#ask(this.#exchange.method, planned.target, planned.fields)
+    if (!fetched.ok || fetched.answer.status >= 500) {
+      const decision = await this.#staleOnError(planned, key, fetched.ok ? fetched.answer.status : undefined)
       if (decision) {
-        answer.discard()
+        if (fetched.ok) fetched.answer.discard()
         return decision
       }
-    } else if (reason === 'directive' || reason === 'no-lifetime') {
+      if (!fetched.ok) throw noAnswer(fetched.attempts)
+    } else if (how.detail === 'directive' || how.detail === 'no-lifetime') {
       // What is stored is older than this answer, which may not take its place.
-      const stale = await this.#deps.entries.open(key)
-      stale?.body.close()
-      if (stale) await this.#deps.invalidate([base.text])
+      const older = await this.#deps.entries.open(key)
+      older?.body.close()
+      if (older) await this.#deps.invalidate([base.text])
     }
-    return this.#send(answer, planned.target, { fwd: 'bypass', detail: reason, unsafe: false })
+    return this.#send(fetched.answer, planned.target, { ...how, unsafe: false })
   }
 
   async #failed(planned: Lookup, key: CacheKey, attempts: Attempt[]): Promise<Decision> {
@@ -327,7 +335,13 @@ class GenericRequestRun {
   }
 
   async #fetch(method: string, path: string, headers: readonly HeaderField[], body?: AsyncIterable<Uint8Array>): Promise<OriginAnswer> {
-    const fetched = await this.#deps.origins.fetch([this.#path.origin], {
+    const fetched = await this.#ask(method, path, headers, body)
+    if (fetched.ok) return fetched.answer
+    throw noAnswer(fetched.attempts)
+  }
+
+  #ask(method: string, path: string, headers: readonly HeaderField[], body?: AsyncIterable<Uint8Array>): Promise<Fetched> {
+    return this.#deps.origins.fetch([this.#path.origin], {
       purpose: 'pass',
       mode: 'generic',
       method,
@@ -339,8 +353,6 @@ class GenericRequestRun {
       // Whatever it answers is the answer.
       wanted: () => true,
     })
-    if (fetched.ok) return fetched.answer
-    throw noAnswer(fetched.attempts)
   }
 
   #fillRequest(planned: Lookup, key: CacheKey): FillRequest {
