@@ -47,7 +47,7 @@ describe('judge', () => {
     }
   })
 
-  it.each([{}, { 'cache-control': 'max-age=60' }, { expires: at(60) }, { 'cache-control': 'proxy-revalidate, max-age=60' }])(
+  it.each<Headers>([{}, { 'cache-control': 'max-age=60' }, { expires: at(60) }, { 'cache-control': 'proxy-revalidate, max-age=60' }])(
     'stores no answer to an authorized request with %j alone',
     (headers) => {
       expect(judged({ ...headers, etag: '"a"' }, AUTHORIZED)).toEqual({ store: false, reason: 'authorization' })

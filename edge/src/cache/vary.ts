@@ -1,4 +1,5 @@
 import { FIELD_NAME, type HeaderField } from './entry-meta.js'
+import { cacheKey } from './key.js'
 
 const MAX_NAMES = 16
 /** Of the text that selects a variant; more is not worth a place in the cache. */
@@ -21,11 +22,11 @@ export function varyNames(value: string | undefined): string[] | undefined {
 }
 
 /**
- * What of a request selects a variant, as one text: two requests have the same text when the nominated fields match. RFC 9111 §4.1 lets them
+ * What of a request selects a variant, as 32 hex digits: two requests have the same when the nominated fields match. RFC 9111 §4.1 lets them
  * differ in white space, in how field lines are combined, and in what is "known to have identical semantics".
  *
  * @param fields names in lower case
- * @returns undefined when it is longer than 2 KiB.
+ * @returns undefined when they say more than 2 KiB.
  */
 export function variantText(varies: readonly string[], fields: readonly HeaderField[]): string | undefined {
   const parts: string[] = []
@@ -35,7 +36,7 @@ export function variantText(varies: readonly string[], fields: readonly HeaderFi
     parts.push(lines.length === 0 ? `${name}!` : `${name}=${escaped(normalised(name, lines.join(',')))}`)
   }
   const text = parts.join('&')
-  return text.length > MAX_TEXT ? undefined : text
+  return text.length > MAX_TEXT ? undefined : cacheKey(text).hash
 }
 
 function normalised(name: string, value: string): string {

@@ -1,4 +1,4 @@
-import type { HeaderField } from '../cache/entry-meta.js'
+import { type HeaderField, headerOf } from '../cache/entry-meta.js'
 
 /**
  * RFC 9110 §7.6.1: fields of one connection, which an intermediary removes "whether or not they appear as a connection-option". With them
@@ -32,6 +32,11 @@ export function endToEnd(fields: readonly HeaderField[]): HeaderField[] {
   return fields.filter(([name]) => !HOP_BY_HOP.has(name) && !options.has(name))
 }
 
+/** The value of a field; several lines of one name joined by a comma. */
+export function fieldValue(fields: readonly HeaderField[], name: string): string | undefined {
+  return headerOf({ headers: fields }, name)
+}
+
 /** §7.6.3: a proxy adds itself at the end; a gateway's name is a pseudonym. @param existing all Via lines, joined by a comma */
 export function appendVia(existing: string | undefined, edgeId: string): string {
   const own = `1.1 ${edgeId}`
@@ -44,4 +49,9 @@ export function flatten(fields: readonly HeaderField[]): Record<string, string |
   const flat: Record<string, string | undefined> = Object.create(null)
   for (const [name, value] of fields) flat[name] = flat[name] === undefined ? value : `${flat[name]}, ${value}`
   return flat
+}
+
+/** Whether this edge is among the recipients that a Via names: the request goes round in a circle. */
+export function viaNames(via: string | undefined, edgeId: string): boolean {
+  return (via ?? '').split(',').some((member) => member.trim().split(/[ \t]+/)[1] === edgeId)
 }

@@ -1,7 +1,7 @@
 import type { FillMeta, HeaderField } from '../cache/entry-meta.js'
 import type { NoCacheReason } from '../cache/judge.js'
 import type { CacheKey } from '../cache/key.js'
-import type { Attempt } from '../origin/contract.js'
+import type { Attempt, OriginAnswer } from '../origin/contract.js'
 import type { Trace } from '../origin/trace.js'
 
 /**
@@ -42,6 +42,11 @@ export interface FillRequest {
   upstream: Upstream
   /** Passed on to the origin; of the request that leads. */
   trace?: Trace
+  /**
+   * Where the keeper is in this process: if this request leads, it reads or discards an answer that is not to be stored, so that the origin
+   * isn't asked twice for what can't be cached.
+   */
+  takesAnswer?: boolean
 }
 
 export type Upstream =
@@ -72,7 +77,8 @@ export type FillHead =
   | { kind: 'ready'; meta: FillMeta; cause: MissCause; first: Uint8Array; location: BodyLocation }
   /** A stale entry was confirmed by its origin (304) and is fresh again. */
   | { kind: 'stored'; revalidated: true }
-  | { kind: 'pass'; reason: PassReason }
+  /** Not to be stored; with the answer that says so for a leader that takes it (`FillRequest.takesAnswer`). Nobody else touches it. */
+  | { kind: 'pass'; reason: PassReason; answer?: OriginAnswer }
   /**
    * No origin gave it. Stale entries may now be served under stale-if-error. No attempts at all: the keeper's process went away (`lost`),
    * so that nothing is known of any origin, and the request asks again.
