@@ -46,8 +46,13 @@ export async function start(store: CacheStore, key: CacheKey, length: number | u
 
 export async function put(store: CacheStore, key: CacheKey, body: Buffer, more: Partial<EntryMeta> = {}): Promise<void> {
   const writer = await start(store, key, body.length)
-  await writer.write(body.subarray(0, 10))
-  await writer.write(body.subarray(10))
+  try {
+    await writer.write(body.subarray(0, 10))
+    await writer.write(body.subarray(10))
+  } catch (error) {
+    await writer.discard()
+    throw error
+  }
   await writer.commit(metaOf(key, body.length, more))
 }
 

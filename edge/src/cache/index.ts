@@ -126,8 +126,9 @@ export class DiskIndex {
     this.#leaving -= blocks
   }
 
-  /** Evicts until this much is free, deletions aside, but no more than `count` entries. */
-  trim(free: number, count: number): void {
+  /** Evicts until a 64th of the room is free, but no more than `most`, deletions aside; and no more than `count` entries. */
+  trim(most: number, count: number): void {
+    const free = Math.min(this.#limit / 64, most)
     for (let evicted = 0; evicted < count && this.#entries.size > 0; evicted++) {
       if (this.#entries.calculatedSize + this.#reserved <= this.#limit - free) return
       this.#evictOne()

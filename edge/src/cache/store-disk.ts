@@ -18,8 +18,7 @@ import type { DiskStats, EntryWriter } from './store.js'
 
 /** More files than this to be deleted first is no room: a body would wait too long. */
 const MAX_BACKLOG = 10_000
-/** Kept free, so that a new entry rarely waits for deletions: this part of the budget, and no more than this. */
-const HEADROOM_PART = 1 / 64
+/** At most so much is kept free, so that a new entry rarely waits for deletions. */
 const MAX_HEADROOM_BYTES = 64 << 20
 /** So many files in so much time that can't be read, and the disk is to blame. */
 const READ_FAILURES = 3
@@ -303,7 +302,7 @@ export class StoreDisk {
       this.#index.release(reserved)
       this.#index.add(key, blocks)
       if (older > 0 || this.#mayHold(hash)) this.#host.gone(hash)
-      this.#index.trim(Math.min(this.#index.maxBlocks * HEADROOM_PART, diskBlocks(MAX_HEADROOM_BYTES)), MAX_BACKLOG - this.#deletions.size)
+      this.#index.trim(diskBlocks(MAX_HEADROOM_BYTES), MAX_BACKLOG - this.#deletions.size)
     })
   }
 
