@@ -54,6 +54,19 @@ describe('AccessLog', () => {
     )
   })
 
+  it('keeps a flood of refusals from becoming a flood of lines', () => {
+    let now = 1_700_000_000_000
+    const log = new AccessLog({ write: () => {} }, { sample: 0, always: ['refused'], random: () => 0, now: () => now })
+    const wanted = () => Array.from({ length: 5000 }, () => log.wants('refused')).filter(Boolean).length
+    expect(wanted()).toBe(1000)
+    expect(log.suppressed).toBe(4000)
+    now += 1000
+    expect(wanted()).toBe(1000)
+    // A clock that was set back silences nothing.
+    now -= 3_600_000
+    expect(wanted()).toBe(1000)
+  })
+
   it('says what was asked, how it was answered, from where, and how long it took', () => {
     expect(JSON.parse(logged(EXCHANGE))).toEqual({
       time: '2023-11-14T22:13:20.000Z',

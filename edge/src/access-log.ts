@@ -10,9 +10,7 @@ export const accessLogSchema = z.strictObject({
   always: z
     .array(z.enum(CACHE_PHASES))
     .default(['error', 'refused'])
-    .describe(
-      'Phases whose requests get a line in any case, as far as the disk follows: lines beyond 4 MiB that wait are dropped and counted.',
-    ),
+    .describe('Phases whose requests get a line in any case: up to 1,000 per second in each worker, beyond that a sample.'),
 })
 export type AccessLogConfig = z.output<typeof accessLogSchema>
 
@@ -30,24 +28,41 @@ export interface LineDetails {
   session?: string | undefined
 }
 
+/** Refusals cost a client nothing, so a flood of them must not become a flood of lines that fills the disk. */
+const ALWAYS_PER_SECOND = 1000
+
 /** JSON lines: a sample of all requests, and all of some phases. */
 export class AccessLog {
+  /** Lines of phases that are always logged but were too many in one second. */
+  suppressed = 0
   readonly #lines: { write(line: string): void }
+  readonly #sample: number
   readonly #always: ReadonlySet<CachePhase>
+  readonly #random: () => number
   readonly #now: () => number
+  #second = 0
+  #inSecond = 0
 
+  /** @param options.now Unix milliseconds */
   constructor(
     lines: { write(line: string): void },
-    options: { always: readonly CachePhase[]; now: () => number },
+    options: { sample: number; always: readonly CachePhase[]; random: () => number; now: () => number },
   ) {
     this.#lines = lines
+    this.#sample = options.sample
     this.#always = new Set(options.always)
+    this.#random = options.random
     this.#now = options.now
   }
 
-  /** Whether all requests of this phase get a line; of the others the caller takes a sample. */
+  /** Whether this request gets a line whatever becomes of it. Asked once per request, when it arrives. */
+  sampled(): boolean {
+    return this.#sample > 0 && this.#random() < this.#sample
+  }
+
+  /** Whether a request that is not in the sample gets a line for its phase. Asked once, when it is answered. */
   always(phase: CachePhase): boolean {
-    return this.#always.has(phase)
+    return this.#always.has(phase) && this.#roomInSecond()
   }
 
   write(exchange: LoggedExchange, decision: Decision, details: LineDetails): void {
@@ -72,6 +87,17 @@ export class AccessLog {
       session: details.session,
     })
     this.#lines.write(`${line}\n`)
+  }
+
+  #roomInSecond(): boolean {
+    const second = Math.floor(this.#now() / 1000)
+    if (second !== this.#second) {
+      this.#second = second
+      this.#inSecond = 0
+    }
+    if (++this.#inSecond <= ALWAYS_PER_SECOND) return true
+    this.suppressed++
+    return false
   }
 }
 

@@ -15,8 +15,9 @@ import type { Exchange } from '../http/exchange.js'
 import { createHttpServer, type HttpServer } from '../http/uws.js'
 import type { Keeper, KeeperListener } from '../keeper/contract.js'
 import { FillFiles } from '../keeper/fill-files.js'
+import { EdgeLimits } from '../limits/limits.js'
 import { systemTicker } from '../limits/timer-wheel.js'
-import { Transfers } from '../limits/transfers.js'
+import { sendingOf } from '../limits/transfers.js'
 import { LineWriter } from '../line-writer.js'
 import { type DiskFaultMetrics, type ServingMetrics, servingMetrics } from '../metrics/edge-metrics.js'
 import type { CacheOperation } from '../metrics/labels.js'
@@ -124,8 +125,8 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
     now,
     onFault,
   })
-  const clients = new Clients(config)
-  const transfers = new Transfers(pool, config.limits, systemTicker)
+  const limits = new EdgeLimits(config.limits, systemTicker)
+  const clients = new Clients(config.clients, limits)
   const idOf = requestIds(randomBytes(4).toString('hex'))
   const trace = (exchange: Exchange): Trace => {
     const traceparent = traceparentOf(exchange.headers.traceparent)
@@ -145,8 +146,11 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
       access.arrived(exchange)
       return clients.admit(exchange, server.http!.running)
     },
-    sending: (exchange) => transfers.sending(exchange),
-    paced: () => transfers.paced,
+    sending: (exchange) => sendingOf(exchange, pool, limits),
+    paced: () => limits.paced,
+    onRefused: (exchange) => {
+      exchange.client ??= clients.address(exchange)
+    },
     trace,
     onMedia: playerObserver(config, { registry, random, keeper, origins }),
     now,
@@ -189,8 +193,7 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
       return async () => {
         guard.configure(guardOptions(next))
         resolver.forgetAll()
-        clients.configure(next.limits)
-        transfers.configure(next.limits)
+        limits.configure(next.limits)
         origins.setOrigins(next.origins)
         await renew()
       }
@@ -242,15 +245,17 @@ async function accessLog(
     target: path === undefined ? { fd: 1 } : { path },
     onError: (error) => log.error({ err: error }, 'access log'),
   })
-  const access = new AccessLog(writer, { always, now })
+  const access = new AccessLog(writer, { sample, always, random, now })
   return {
     /** The address is there only while the request runs, and costs too much to ask it of each. */
     arrived: (exchange: Exchange) => {
-      if (random() < sample) exchange.client = clients.address(exchange)
+      if (!access.sampled()) return
+      exchange.logged = true
+      exchange.client = clients.address(exchange)
     },
     over: (exchange: Exchange) => {
       const { decision, client } = exchange
-      if (client === undefined && !access.always(decision.phase)) return
+      if (!exchange.logged && !access.always(decision.phase)) return
       const ms = performance.now() - exchange.arrivedAt
       const requestId = exchange.requestId ?? idOf(exchange.headers.requestId)
       access.write(exchange, decision, { requestId, client: client ?? '', ms })

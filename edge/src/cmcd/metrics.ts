@@ -65,12 +65,62 @@ export function cmcdMetrics(registry: Registry) {
 
 export type CmcdMetrics = ReturnType<typeof cmcdMetrics>
 
-export function countCmcd(metrics: CmcdMetrics, cmcd: Cmcd): void {
-  const labels = { type: cmcd.objectType ?? 'unknown', rung: rungOf(cmcd.bitrateKbps) }
-  metrics.requests.inc({ ...labels, format: cmcd.format ?? 'unknown' })
-  if (cmcd.starved) metrics.starvations.inc(labels)
-  if (cmcd.startup) metrics.startups.inc(labels)
-  if (cmcd.bufferMs !== undefined) metrics.bufferSeconds.observe(labels, cmcd.bufferMs / 1000)
-  if (cmcd.deadlineMs !== undefined) metrics.deadlineSeconds.observe(labels, cmcd.deadlineMs / 1000)
-  if (cmcd.throughputKbps !== undefined) metrics.throughput.observe(labels, cmcd.throughputKbps * 1000)
+/** Counts by label sets whose series are looked up once: prom-client takes longer to find a series than to count in it. */
+export class CmcdCounters {
+  readonly #metrics: CmcdMetrics
+  /** By type and rung, both of closed sets. */
+  readonly #series = new Map<string, Map<string, Series>>()
+
+  constructor(metrics: CmcdMetrics) {
+    this.#metrics = metrics
+  }
+
+  count(cmcd: Cmcd): void {
+    const series = this.#seriesOf(cmcd.objectType ?? 'unknown', rungOf(cmcd.bitrateKbps))
+    series.requests(cmcd.format ?? 'unknown').inc()
+    if (cmcd.starved) series.starvations.inc()
+    if (cmcd.startup) series.startups.inc()
+    if (cmcd.bufferMs !== undefined) series.bufferSeconds.observe(cmcd.bufferMs / 1000)
+    if (cmcd.deadlineMs !== undefined) series.deadlineSeconds.observe(cmcd.deadlineMs / 1000)
+    if (cmcd.throughputKbps !== undefined) series.throughput.observe(cmcd.throughputKbps * 1000)
+  }
+
+  flawed(flaw: CmcdFlaw, count = 1): void {
+    this.#metrics.invalid.inc({ flaw }, count)
+  }
+
+  #seriesOf(type: string, rung: string): Series {
+    let byRung = this.#series.get(type)
+    if (!byRung) {
+      byRung = new Map()
+      this.#series.set(type, byRung)
+    }
+    let series = byRung.get(rung)
+    if (!series) {
+      series = seriesOf(this.#metrics, type, rung)
+      byRung.set(rung, series)
+    }
+    return series
+  }
+}
+
+type Series = ReturnType<typeof seriesOf>
+
+function seriesOf(metrics: CmcdMetrics, type: string, rung: string) {
+  const requests = new Map<string, Counter.Internal>()
+  return {
+    requests: (format: string): Counter.Internal => {
+      let counter = requests.get(format)
+      if (!counter) {
+        counter = metrics.requests.labels(type, rung, format)
+        requests.set(format, counter)
+      }
+      return counter
+    },
+    starvations: metrics.starvations.labels(type, rung),
+    startups: metrics.startups.labels(type, rung),
+    bufferSeconds: metrics.bufferSeconds.labels(type, rung),
+    deadlineSeconds: metrics.deadlineSeconds.labels(type, rung),
+    throughput: metrics.throughput.labels(type, rung),
+  }
 }

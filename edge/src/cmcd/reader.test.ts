@@ -1,13 +1,13 @@
 import fc from 'fast-check'
 import { Registry } from 'prom-client'
 import { describe, expect, it } from 'vitest'
-import { cmcdMetrics } from './metrics.js'
+import { CmcdCounters, cmcdMetrics } from './metrics.js'
 import { CmcdReader } from './reader.js'
 import { OBJECT_TYPES, RUNG_LABELS, rungOf, STREAMING_FORMATS } from './vocabulary.js'
 
 function reading(options: { sample?: number; random?: () => number; now?: () => number } = {}) {
   const registry = new Registry()
-  const reader = new CmcdReader({ sample: 1, random: () => 0, now: () => 0, metrics: cmcdMetrics(registry), ...options })
+  const reader = new CmcdReader({ sample: 1, random: () => 0, now: () => 0, counters: new CmcdCounters(cmcdMetrics(registry)), ...options })
   const value = async (line: string) => {
     const found = (await registry.metrics()).split('\n').find((one) => one.startsWith(`${line} `))
     return found === undefined ? undefined : Number(found.slice(line.length + 1))

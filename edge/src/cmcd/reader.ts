@@ -1,6 +1,6 @@
 import { bucketRate, taken, waitFor } from '../limits/token-bucket.js'
 import { type Cmcd, checkCmcd } from './cmcd.js'
-import { type CmcdMetrics, countCmcd } from './metrics.js'
+import type { CmcdCounters } from './metrics.js'
 import { type CmcdValues, parseByLibrary, parsePlain } from './parse.js'
 import { headerPayload, queryPayload } from './payload.js'
 
@@ -10,7 +10,7 @@ export interface CmcdReaderOptions {
   random: () => number
   /** Milliseconds of a clock that doesn't go back. */
   now: () => number
-  metrics: CmcdMetrics
+  counters: CmcdCounters
 }
 
 /**
@@ -37,32 +37,32 @@ export class CmcdReader {
    */
   read(query: string, fields?: readonly (string | undefined)[]): Cmcd | undefined {
     if (query === '' && fields === undefined) return undefined
-    const { sample, random, metrics } = this.#options
+    const { sample, random, counters } = this.#options
     if (sample < 1 && random() >= sample) return undefined
     const payload = (query === '' ? undefined : queryPayload(query)) ?? (fields && headerPayload(fields))
     if (payload === undefined) return undefined
     if (payload === 'invalid') {
-      metrics.invalid.inc({ flaw: 'payload' })
+      counters.flawed('payload')
       return undefined
     }
     const values = parsePlain(payload.text) ?? this.#parseSlowly(payload.text)
     if (values === undefined) return undefined
     const { cmcd, invalid } = checkCmcd(values)
-    if (invalid > 0) metrics.invalid.inc({ flaw: 'value' }, invalid)
-    countCmcd(metrics, cmcd)
+    if (invalid > 0) counters.flawed('value', invalid)
+    counters.count(cmcd)
     return cmcd
   }
 
   #parseSlowly(text: string): CmcdValues | undefined {
-    const { now, metrics } = this.#options
+    const { now, counters } = this.#options
     const began = now()
     if (waitFor(this.#library, this.#libraryFullAt, began, 1) > 0) {
-      metrics.invalid.inc({ flaw: 'skipped' })
+      counters.flawed('skipped')
       return undefined
     }
     const values = parseByLibrary(text)
     this.#libraryFullAt = taken(this.#library, this.#libraryFullAt, began, now() - began)
-    if (values === undefined) metrics.invalid.inc({ flaw: 'payload' })
+    if (values === undefined) counters.flawed('payload')
     return values
   }
 }

@@ -1,6 +1,6 @@
 import { BlockList } from 'node:net'
 import { forwarded, lastUntrusted, xForwardedFor } from './forwarded.js'
-import { canonicalAddress } from './ip-address.js'
+import { canonicalAddress, remembered } from './ip-address.js'
 
 /** Where a trusted peer says for whom it asks. */
 export const FORWARDED_BY = ['none', 'forwarded', 'x-forwarded-for', 'proxy-v2'] as const
@@ -22,6 +22,9 @@ export interface ClientAddresses {
 
 export function clientAddresses(config: { trustedPeers: readonly string[]; forwarded: ForwardedBy }): ClientAddresses {
   const trusted = trustIn(config.trustedPeers)
+  const canonical = remembered((text) => canonicalAddress(text) ?? text)
+  // What the server writes is an address; anything else (a unix socket has none) stays as it is.
+  const socketAddress = (text: string) => (text.includes(':') ? canonical(text) : text)
   switch (config.forwarded) {
     case 'none':
       return { field: undefined, of: socketAddress }
@@ -80,9 +83,4 @@ function trustIn(peers: readonly string[]): (address: string) => boolean {
     }
     return verdict
   }
-}
-
-/** What the server writes is an address; anything else (a unix socket has none) stays as it is. */
-function socketAddress(text: string): string {
-  return text.includes(':') ? (canonicalAddress(text) ?? text) : text
 }

@@ -62,6 +62,8 @@ export interface Exchange {
   failure: unknown
   /** The client's canonical address, where it was worked out. */
   client: string | undefined
+  /** Whether it is in the access log's sample. */
+  logged: boolean
   /** Where it was made, for the origin's log and ours. */
   requestId: string | undefined
   /** Called, each listener once, when the client leaves before the answer is whole. */

@@ -1,7 +1,7 @@
 import { isIPv4, isIPv6 } from 'node:net'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
-import { canonicalAddress, rateKey } from './ip-address.js'
+import { canonicalAddress, rateKey, rateKeys } from './ip-address.js'
 
 describe('canonicalAddress', () => {
   it.each([
@@ -90,4 +90,15 @@ describe('rateKey', () => {
   ])('counts %s as %s', (address, key) => {
     expect(rateKey(address)).toBe(key)
   })
+})
+
+it('remembers keys without mixing them up, however many clients come', () => {
+  const keyOf = rateKeys()
+  for (let round = 0; round < 2; round++) {
+    for (let count = 0; count < 9000; count++) {
+      const address = `2001:db8:0:${count.toString(16)}::1`
+      expect(keyOf(address)).toBe(rateKey(address))
+    }
+  }
+  expect(keyOf('203.0.113.7')).toBe('203.0.113.7')
 })

@@ -37,6 +37,7 @@ export class UwsExchange implements Exchange {
   decision: Decision = UNDECIDED
   refusal: string | undefined
   client: string | undefined
+  logged = false
   requestId: string | undefined
   failure: unknown
   readonly #server: ServerState

@@ -24,6 +24,8 @@ export interface HandlerDependencies {
   sending: (exchange: Exchange) => Sending
   /** Whether transfers are paced, so that even RAM hits have to go by `sending`. */
   paced: () => boolean
+  /** Told of each refusal while the client is still there. */
+  onRefused: (exchange: Exchange) => void
   trace: (exchange: Exchange) => Trace
   /** Told of each good media request before it is answered: CMCD, prefetch. */
   onMedia: ((exchange: Exchange, resolved: Resolved) => void) | undefined
@@ -100,6 +102,7 @@ export class Handler {
 
   #refuse(exchange: Exchange, error: unknown, decision: Decision, options: { close?: boolean; fields?: HeaderField[] } = {}): void {
     exchange.decision = decision
+    this.#deps.onRefused(exchange)
     exchange.refusal = error instanceof MillraceError ? error.code : undefined
     const { head, body } = this.#deps.heads.problem(error, decision, options.fields)
     exchange.answer(head, body, { close: options.close === true })
