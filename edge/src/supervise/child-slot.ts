@@ -188,13 +188,18 @@ export class ChildSlot {
     }
   }
 
-  /** Twice in a row, so that a supervisor that was itself suspended doesn't take its children for hung. */
+  /**
+   * Asks twice in a row, so that a supervisor that was itself suspended doesn't take its children for hung. The first answer may take three
+   * times as long: a program that is being loaded answers nothing.
+   */
   #watch(child: ChildProcess, channel: ControlChannel): void {
     const { pingEveryMs, pingTimeoutMs } = this.#options.times
+    let loaded = false
     const ping = async () => {
       for (let tries = 0; tries < 2; tries++) {
         try {
-          await channel.ask('ping', undefined, pingTimeoutMs / 2)
+          await channel.ask('ping', undefined, loaded ? pingTimeoutMs / 2 : pingTimeoutMs * 1.5)
+          loaded = true
           break
         } catch (error) {
           if (!(error instanceof MillraceError) || error.code !== 'child-silent') return

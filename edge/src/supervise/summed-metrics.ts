@@ -1,6 +1,9 @@
 import { AggregatorRegistry, type Registry } from 'prom-client'
 import { z } from 'zod'
 
+/** Also NaN and the infinities: the mean of nothing is what some gauges say. */
+const anyNumber = z.custom<number>((value) => typeof value === 'number')
+
 /** As `registry.getMetricsAsJSON()` gives them. */
 const familySchema = z.looseObject({
   name: z.string(),
@@ -9,8 +12,8 @@ const familySchema = z.looseObject({
   aggregator: z.string().optional(),
   values: z.array(
     z.looseObject({
-      value: z.number(),
-      labels: z.record(z.string(), z.union([z.string(), z.number()])),
+      value: anyNumber,
+      labels: z.record(z.string(), z.union([z.string(), anyNumber])),
       metricName: z.string().optional(),
     }),
   ),
