@@ -57,5 +57,5 @@ export function edgeAdmin(
 /** The key of a URL that a generic path covers. */
 function keyOf({ paths }: Config, url: string): string | undefined {
   const path = matchPath(paths, url.split('?')[0]!)
-  return path && genericKey(path.origin, url)
+  return path && genericKey(path.origin, url)?.text
 }

@@ -1,6 +1,77 @@
 import type { Config } from '../config.js'
+import type { CacheKey } from '../cache/key.js'
+import type { OpenFiles } from '../entries/open-files.js'
+import { type GenericDependencies, handleGeneric } from '../generic/handler.js'
+import { matchPath } from '../generic/match.js'
 import type { Exchange } from '../http/exchange.js'
+import type { Sending } from '../http/send.js'
+import { fillBody } from '../keeper/bodies.js'
+import type { FillFiles } from '../keeper/fill-files.js'
+import type { Keeper } from '../keeper/contract.js'
+import type { OriginGroup } from '../origin/contract.js'
+import type { Trace } from '../origin/trace.js'
+import type { PurgeView } from '../purge/contract.js'
 
-export function genericHandler(_config: Config, _dependencies: unknown): (exchange: Exchange) => boolean {
-  return () => false
+export interface GenericWiring {
+  keeper: Keeper
+  files: OpenFiles
+  fillFiles: FillFiles
+  purges: PurgeView
+  origins: OriginGroup
+  invalidate: (keys: readonly string[]) => Promise<void>
+  sending: (exchange: Exchange) => Sending
+  trace: (exchange: Exchange) => Trace
+  /** Answers, or cuts, a request that failed. */
+  fail: (exchange: Exchange, error: unknown) => void
+  onFault: (operation: 'open', error: unknown) => void
+  now: () => number
+}
+
+/** Takes requests of generic paths, within the handler's turn. @returns whether it did */
+export function genericHandler(config: Config, wiring: GenericWiring): (exchange: Exchange) => boolean {
+  const { paths } = config
+  if (paths.length === 0) return () => false
+  const { keeper, files, fillFiles, purges, origins, invalidate, sending, trace, fail, onFault, now } = wiring
+  const open = async (key: CacheKey) => {
+    try {
+      const entry = await files.find(key)
+      return entry && !purges.covers(entry.meta) ? entry : undefined
+    } catch (error) {
+      onFault('open', error)
+      return undefined
+    }
+  }
+  const dependencies: GenericDependencies = {
+    edgeId: config.id,
+    keeper,
+    entries: {
+      open: async (key) => {
+        const entry = await open(key)
+        return entry && { meta: entry.meta, body: files.body(entry), tier: 'disk' }
+      },
+      forget: (key) => files.forget(key.hash),
+    },
+    fillBody: (fill, head) =>
+      fillBody(fill, head, {
+        files: fillFiles,
+        openFinal: async (id) => {
+          const key = { text: head.meta.key, hash: '' }
+          const entry = await open(key)
+          return entry?.meta.id === id ? files.body(entry) : undefined
+        },
+      }),
+    origins,
+    paths,
+    invalidate,
+    sending,
+    now,
+  }
+  return (exchange) => {
+    const path = matchPath(paths, exchange.path)
+    if (!path) return false
+    const fields = exchange.fields()
+    exchange.decision = { phase: 'refused', class: 'generic', tier: 'edge' }
+    handleGeneric(exchange, fields, path, dependencies, trace(exchange)).catch((error: unknown) => fail(exchange, error))
+    return true
+  }
 }

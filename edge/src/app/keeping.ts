@@ -14,7 +14,7 @@ import type { Config } from '../config.js'
 import type { KeeperListener } from '../keeper/contract.js'
 import type { FillDependencies } from '../keeper/fill.js'
 import { LocalKeeper, type LocalKeeperOptions } from '../keeper/local-keeper.js'
-import { diskFaultMetrics, type KeeperMetrics, keeperMetrics, originMetrics } from '../metrics/edge-metrics.js'
+import { type DiskFaultMetrics, type KeeperMetrics, keeperMetrics, originMetrics } from '../metrics/edge-metrics.js'
 import type { CacheOperation } from '../metrics/labels.js'
 import type { Origins } from '../origin/origins.js'
 import type { PurgeView } from '../purge/contract.js'
@@ -38,6 +38,7 @@ export interface Keeping {
 export interface KeepingOptions {
   config: Config
   registry: Registry
+  faults: DiskFaultMetrics
   log: Logger
   /** Told of what changes; may come later than the first change, which `out` then tells. */
   listener: KeeperListener
@@ -57,8 +58,7 @@ const POLICY: Pick<FillDependencies, 'policy' | 'variants' | 'fits'> = {
 }
 
 export async function startKeeping(options: KeepingOptions): Promise<Keeping> {
-  const { config, registry, log, listener, serves, now, random } = options
-  const faults = diskFaultMetrics(registry)
+  const { config, registry, faults, log, listener, serves, now, random } = options
   const onFault = (operation: CacheOperation, error: unknown) => {
     faults.cacheFaults.inc({ operation })
     log.error({ err: error, operation }, 'cache disk')

@@ -1,7 +1,7 @@
 import { formatMediaPath } from '@millrace/common/contracts/media-url'
 import type { Registry } from 'prom-client'
 import { cacheKey } from '../cache/key.js'
-import { cmcdMetrics } from '../cmcd/metrics.js'
+import { CmcdCounters, cmcdMetrics } from '../cmcd/metrics.js'
 import { PrefetchPlan } from '../cmcd/prefetch-plan.js'
 import { CmcdReader } from '../cmcd/reader.js'
 import type { Config } from '../config.js'
@@ -18,7 +18,7 @@ export function playerObserver(
   const { registry, random, keeper, origins } = dependencies
   const now = () => performance.now()
   const reader = config.cmcd.enabled
-    ? new CmcdReader({ sample: config.cmcd.sample, random, now, metrics: cmcdMetrics(registry) })
+    ? new CmcdReader({ sample: config.cmcd.sample, random, now, counters: new CmcdCounters(cmcdMetrics(registry)) })
     : undefined
   const plan = config.prefetch.enabled ? new PrefetchPlan({ next: config.prefetch.next, now }) : undefined
   if (!reader && !plan) return undefined

@@ -7,26 +7,19 @@ import { servesOnError, useOf } from '../cache/serving.js'
 import type { CacheStatusDetails } from '../http/cache-status.js'
 import type { Exchange } from '../http/exchange.js'
 import { fieldValue } from '../http/fields.js'
-import type { Fill, FillHead, FillRequest, Keeper, Trace } from '../keeper/contract.js'
+import { head } from '../http/head.js'
+import type { Sending } from '../http/send.js'
+import type { Fill, FillHead, FillRequest, Keeper } from '../keeper/contract.js'
 import type { Attempt, Fetched, OriginAnswer, OriginGroup } from '../origin/contract.js'
+import type { Trace } from '../origin/trace.js'
 import type { Decision, Tier } from '../phase.js'
 import { refused } from '../refusal.js'
-import { answerPassed, answerStored, type Buffers, preconditions } from './answer.js'
+import { answerPassed, answerStored, preconditions } from './answer.js'
 import type { GenericPath } from './config.js'
 import { decisionFields } from './head.js'
 import { genericKey, selectedKey, servesEverybody } from './keys.js'
 import { matchPath } from './match.js'
 import { invalidatedTargets, type Plan, plan } from './plan.js'
-
-/** What generic mode needs of an exchange beyond media's. */
-export interface GenericExchange extends Exchange {
-  /** All of the request, in order, names in lower case. */
-  readonly fields: readonly HeaderField[]
-  /** Without `?`; '' for none. */
-  readonly query: string
-  /** The request's body at the pace it is read. Called at most once, before the handler first waits. */
-  readBody(): AsyncIterable<Uint8Array>
-}
 
 export interface GenericDependencies {
   edgeId: string
@@ -39,7 +32,7 @@ export interface GenericDependencies {
   paths: readonly GenericPath[]
   /** Makes what is stored under these keys, and their variants, unusable. Resolves when no worker serves it any more. */
   invalidate: (keyTexts: readonly string[]) => Promise<void>
-  buffers: Buffers
+  sending: (exchange: Exchange) => Sending
   now: () => number
 }
 
@@ -60,19 +53,21 @@ type Lookup = Extract<Plan, { kind: 'lookup' }>
  * @throws MillraceError what the edge answers by itself: refusals, `origin-…` when no answer is to be had, `body-broken`
  */
 export async function handleGeneric(
-  exchange: GenericExchange,
+  exchange: Exchange,
+  fields: readonly HeaderField[],
   path: GenericPath,
   dependencies: GenericDependencies,
   trace?: Trace,
 ): Promise<Decision> {
-  const planned = plan(exchange, path.prefix, dependencies.edgeId)
-  const request = new GenericRequestRun(exchange, path, dependencies, trace)
+  const planned = plan({ method: exchange.method, path: exchange.path, query: exchange.query, fields }, path.prefix, dependencies.edgeId)
+  const request = new GenericRequestRun(exchange, fields, path, dependencies, trace)
   switch (planned.kind) {
     case 'refuse':
       throw refused(planned.status, planned.code, planned.message)
     case 'options': {
       const decision: Decision = { phase: 'refused', class: 'generic', tier: 'edge' }
-      exchange.answerHead({ status: 204, headers: decisionFields({ edgeId: dependencies.edgeId, decision }) })
+      exchange.decision = decision
+      exchange.answerHead(head(204, decisionFields({ edgeId: dependencies.edgeId, decision })))
       return decision
     }
     case 'forward':
@@ -83,14 +78,16 @@ export async function handleGeneric(
 }
 
 class GenericRequestRun {
-  readonly #exchange: GenericExchange
+  readonly #exchange: Exchange
+  readonly #fields: readonly HeaderField[]
   readonly #path: GenericPath
   readonly #deps: GenericDependencies
   readonly #trace: Trace | undefined
   readonly #abort = new AbortController()
 
-  constructor(exchange: GenericExchange, path: GenericPath, dependencies: GenericDependencies, trace: Trace | undefined) {
+  constructor(exchange: Exchange, fields: readonly HeaderField[], path: GenericPath, dependencies: GenericDependencies, trace: Trace | undefined) {
     this.#exchange = exchange
+    this.#fields = fields
     this.#path = path
     this.#deps = dependencies
     this.#trace = trace
@@ -209,7 +206,7 @@ class GenericRequestRun {
 
   #answer(planned: Lookup, meta: FillMeta, body: BodyReader, decision: Decision, details: CacheStatusDetails): Promise<void> {
     const said = { edgeId: this.#deps.edgeId, decision, details }
-    return answerStored(this.#exchange, { meta, body, fields: planned.fields, said, now: this.#deps.now(), buffers: this.#deps.buffers })
+    return answerStored(this.#exchange, { meta, body, fields: planned.fields, said, now: this.#deps.now(), sending: this.#deps.sending(this.#exchange) })
   }
 
   /**
@@ -326,7 +323,7 @@ class GenericRequestRun {
 
   async #invalidate(target: string, answer: OriginAnswer): Promise<void> {
     const texts: string[] = []
-    for (const found of invalidatedTargets(target, fieldValue(this.#exchange.fields, 'host'), answer)) {
+    for (const found of invalidatedTargets(target, fieldValue(this.#fields, 'host'), answer)) {
       const path = matchPath(this.#deps.paths, found.split('?', 1)[0]!)
       const key = path && genericKey(path.origin, found)
       if (key) texts.push(key.text)

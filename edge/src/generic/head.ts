@@ -1,8 +1,9 @@
 import { CACHE_HEADER, ORIGIN_HEADER } from '@millrace/common/contracts/edge-api'
 import type { FillMeta, HeaderField } from '../cache/entry-meta.js'
 import { type CacheStatusDetails, cacheStatus } from '../http/cache-status.js'
-import type { HeaderList, ResponseHead } from '../http/exchange.js'
+import type { ResponseHead } from '../http/exchange.js'
 import { appendVia, endToEnd, fieldValue } from '../http/fields.js'
+import { head } from '../http/head.js'
 import type { OriginAnswer } from '../origin/contract.js'
 import type { Decision } from '../phase.js'
 
@@ -19,11 +20,11 @@ const NOT_IN_304: ReadonlySet<string> = new Set(['content-encoding', 'content-la
 const FRAMING: ReadonlySet<string> = new Set(['content-length', 'date'])
 
 /** The head of a stored or growing response. RFC 9111 §5.1: its Age in whole seconds. */
-export function storedHead(status: number, meta: FillMeta, now: number, said: Said, extra: HeaderList = []): ResponseHead {
+export function storedHead(status: number, meta: FillMeta, now: number, said: Said, extra: readonly HeaderField[] = []): ResponseHead {
   const replaced = new Set(extra.map(([name]) => name))
   const kept = meta.headers.filter(([name]) => !replaced.has(name) && !(status === 304 && NOT_IN_304.has(name)))
   const age: HeaderField = ['age', String(Math.max(0, Math.floor((now - meta.bornAt) / 1000)))]
-  return { status, headers: [...kept, ...extra, age, ['via', appendVia(undefined, said.edgeId)], ...decisionFields(said)] }
+  return head(status, [...kept, ...extra, age, ['via', appendVia(undefined, said.edgeId)], ...decisionFields(said)])
 }
 
 /** The head of an answer that passes by the cache: status and end-to-end fields as they came. */
@@ -31,11 +32,11 @@ export function passedHead(answer: Pick<OriginAnswer, 'status' | 'fields'>, said
   const edge = new Set(['via', 'cache-status', CACHE_HEADER, ORIGIN_HEADER])
   const kept = endToEnd(answer.fields).filter(([name]) => !FRAMING.has(name) && !edge.has(name))
   const via = appendVia(fieldValue(answer.fields, 'via'), said.edgeId)
-  return { status: answer.status, headers: [...kept, ['via', via], ...decisionFields(said, fieldValue(answer.fields, 'cache-status'))] }
+  return head(answer.status, [...kept, ['via', via], ...decisionFields(said, fieldValue(answer.fields, 'cache-status'))])
 }
 
 /** @param nearer Cache-Status of the caches between here and the origin: "each cache [...] appends" (RFC 9211 §2) */
-export function decisionFields({ edgeId, decision, details }: Said, nearer?: string): HeaderList {
+export function decisionFields({ edgeId, decision, details }: Said, nearer?: string): readonly HeaderField[] {
   const own = cacheStatus(edgeId, decision, details)
   const fields: HeaderField[] = [
     ['cache-status', nearer === undefined ? own : `${nearer}, ${own}`],

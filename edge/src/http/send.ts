@@ -48,6 +48,14 @@ export async function sendPieces(
   }
 }
 
+/** Sends bytes of a body of `total`, all of them, at the client's pace. */
+export async function sendAll(exchange: Exchange, head: ResponseHead, bytes: Uint8Array, total: number): Promise<void> {
+  for (let at = 0; at < bytes.length && !exchange.aborted; ) {
+    at += exchange.trySend(head, bytes.subarray(at), total)
+    if (at < bytes.length) await exchange.writable()
+  }
+}
+
 /** Sends a body whose length is known when it ends. */
 export async function sendToEnd(exchange: Exchange, head: ResponseHead, body: BodyReader, { pool, pace }: Sending): Promise<void> {
   const buffer = pool.take(0)

@@ -8,10 +8,7 @@ import type { WatchedTransfer } from './min-rate.js'
 export function sendingOf(exchange: Exchange, pool: BufferPool, limits: EdgeLimits): Sending {
   const sending: Sending = { pool }
   const pace = limits.pace()
-  if (pace) {
-    exchange.onAborted(() => pace.cancel())
-    sending.pace = { grant: (wanted) => pace.next(wanted) }
-  }
+  if (pace) sending.pace = { grant: (wanted) => pace.next(wanted) }
   const { readers } = limits
   if (readers) {
     let watched: WatchedTransfer | undefined

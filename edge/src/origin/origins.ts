@@ -72,6 +72,11 @@ export class Origins implements OriginGroup {
     return orderOrigins(route, (id) => (this.#origins.has(id) ? this.#health.state(id) : undefined))
   }
 
+  /** Of each origin, for the admin API. */
+  states(): { id: string; url: string; up: boolean }[] {
+    return [...this.#origins].map(([id, origin]) => ({ id, url: origin.url, up: this.#health.state(id) === 'up' }))
+  }
+
   async fetch(order: readonly string[], request: Parameters<OriginGroup['fetch']>[1]): Promise<Fetched> {
     const sendable = this.#sendable(request)
     const { wanted, signal } = request

@@ -5,6 +5,7 @@ import { storableHeaders } from '../cache/headers.js'
 import type { HeaderField } from '../cache/entry-meta.js'
 import type { Exchange, ResponseHead } from '../http/exchange.js'
 import type { RequestHeaders } from '../http/framing.js'
+import { sendAll } from '../http/send.js'
 import type { Trace } from '../origin/trace.js'
 import type { Attempt, OriginAnswer, OriginGroup } from '../origin/contract.js'
 import type { Decision } from '../phase.js'
@@ -94,11 +95,4 @@ export async function stream(exchange: Exchange, answer: OriginAnswer, head: Res
   if (length === undefined) exchange.endChunks(head)
   else if (sent < length) exchange.cut()
   else if (length === 0) exchange.answer(head, '')
-}
-
-async function sendAll(exchange: Exchange, head: ResponseHead, chunk: Uint8Array, total: number): Promise<void> {
-  for (let at = 0; at < chunk.length && !exchange.aborted; ) {
-    at += exchange.trySend(head, chunk.subarray(at), total)
-    if (at < chunk.length) await exchange.writable()
-  }
 }
