@@ -283,7 +283,7 @@ describe('generic mode', () => {
   })
 
   describe('directives of requests', () => {
-    it.each([
+    it.each<Record<string, string>>([
       { 'cache-control': 'no-cache' },
       { pragma: 'no-cache' },
       { 'cache-control': 'max-age=0' },
