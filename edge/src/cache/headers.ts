@@ -33,10 +33,3 @@ export function storableHeaders(fields: readonly HeaderField[], mode: Resource['
   const fits = kept.every(([name, value]) => FIELD_NAME.test(name) && FIELD_VALUE.test(value))
   return fits && JSON.stringify(kept).length <= MAX_HEAD ? kept : undefined
 }
-
-/** As a record, several lines of one name joined by a comma (RFC 9110 §5.3). */
-export function joined(fields: readonly HeaderField[]): Record<string, string | undefined> {
-  const record: Record<string, string | undefined> = Object.create(null)
-  for (const [name, value] of fields) record[name] = record[name] === undefined ? value : `${record[name]}, ${value}`
-  return record
-}

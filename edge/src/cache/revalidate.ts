@@ -1,8 +1,9 @@
 import { strongEqual, weakEqual } from '@millrace/common/http/conditional'
+import { flatten } from '../http/fields.js'
 import { parseCacheControl } from './cache-control.js'
 import { type EntryMeta, type HeaderField, headerOf } from './entry-meta.js'
 import { lifetimes } from './freshness.js'
-import { joined, storableHeaders } from './headers.js'
+import { storableHeaders } from './headers.js'
 import type { Resource, StalePolicy } from './verdict.js'
 
 /**
@@ -40,14 +41,14 @@ export function refreshed(
   stale: StalePolicy,
   requestedAt?: number,
 ): EntryMeta | undefined {
-  const given = joined(fields)
+  const given = flatten(fields)
   if (!sameRepresentation(meta, given)) return undefined
   const update = storableHeaders(fields, resource.mode)?.filter(([name]) => !UNCHANGED.has(name))
   // A head that has outgrown its place stays as it was; how long it is fresh does not depend on that.
   const merged = merge(meta.headers, update ?? [])
   const headers = storableHeaders(merged, resource.mode) ?? meta.headers
   // Age and Date are those of the 304: it is the newer response (§4.2.3).
-  const current: Record<string, string | undefined> = joined(merge(meta.headers, lifetimeFields(fields)))
+  const current: Record<string, string | undefined> = flatten(merge(meta.headers, lifetimeFields(fields)))
   current.age = given.age
   current.date = given.date
   const control = parseCacheControl(current['cache-control'])

@@ -1,7 +1,7 @@
 import { MillraceError } from '@millrace/common/errors'
 import { BODY_BROKEN, type BodyReader } from '../cache/body.js'
 import type { EntryMeta, FillMeta, HeaderField } from '../cache/entry-meta.js'
-import type { CacheKey } from '../cache/key.js'
+import { type CacheKey, cacheKey } from '../cache/key.js'
 import { refreshed, validatorsOf } from '../cache/revalidate.js'
 import { servesOnError, useOf } from '../cache/serving.js'
 import type { CacheStatusDetails } from '../http/cache-status.js'
@@ -26,8 +26,8 @@ export interface GenericDependencies {
   keeper: Keeper
   /** Reads stored entries; undefined when there is none, or a purge covers it. */
   entries: { open(key: CacheKey): Promise<StoredEntry | undefined> }
-  /** The body of a fill whose head is ready. */
-  fillBody: (fill: Fill, head: Extract<FillHead, { kind: 'ready' }>) => BodyReader
+  /** The body of a fill whose head is ready; undefined when its bytes are gone already. */
+  fillBody: (fill: Fill, head: Extract<FillHead, { kind: 'ready' }>, key: CacheKey) => BodyReader | undefined
   origins: OriginGroup
   paths: readonly GenericPath[]
   /** Makes what is stored under these keys, and their variants, unusable. Resolves when no worker serves it any more. */
@@ -112,7 +112,11 @@ class GenericRequestRun {
         confirmed = true
         continue
       }
-      if (head.kind === 'ready') return this.#answerFill(planned, fill, head, led)
+      if (head.kind === 'ready') {
+        const body = this.#deps.fillBody(fill, head, cacheKey(head.meta.key))
+        if (body) return this.#answerFill(planned, body, head, led)
+        continue
+      }
       if (head.kind === 'pass')
         return this.#passed(planned, base, key, { fwd: 'bypass', detail: head.reason }, led ? head.answer : undefined)
       return this.#failed(planned, key, head.attempts)
@@ -192,10 +196,9 @@ class GenericRequestRun {
     }
   }
 
-  async #answerFill(planned: Lookup, fill: Fill, head: Extract<FillHead, { kind: 'ready' }>, led: boolean): Promise<Decision> {
+  async #answerFill(planned: Lookup, body: BodyReader, head: Extract<FillHead, { kind: 'ready' }>, led: boolean): Promise<Decision> {
     const { meta, cause } = head
     const decision: Decision = { phase: led ? 'miss' : 'coalesced', class: 'generic', tier: 'fill', origin: meta.origin, cause }
-    const body = this.#deps.fillBody(fill, head)
     try {
       await this.#answer(planned, meta, body, decision, { fwdStatus: meta.status, stored: true })
       return decision

@@ -32,6 +32,14 @@ export function endToEnd(fields: readonly HeaderField[]): HeaderField[] {
   return fields.filter(([name]) => !HOP_BY_HOP.has(name) && !options.has(name))
 }
 
+/** As a record; several lines of one name joined by a comma (RFC 9110 §5.3). */
+export function flatten(fields: readonly HeaderField[]): Record<string, string | undefined> {
+  // Without a prototype, so that a field named `constructor` or `__proto__` is a field like any other.
+  const flat: Record<string, string | undefined> = Object.create(null)
+  for (const [name, value] of fields) flat[name] = flat[name] === undefined ? value : `${flat[name]}, ${value}`
+  return flat
+}
+
 /** The value of a field; several lines of one name joined by a comma. */
 export function fieldValue(fields: readonly HeaderField[], name: string): string | undefined {
   return headerOf({ headers: fields }, name)
@@ -53,5 +61,11 @@ export function flatten(fields: readonly HeaderField[]): Record<string, string |
 
 /** Whether this edge is among the recipients that a Via names: the request goes round in a circle. */
 export function viaNames(via: string | undefined, edgeId: string): boolean {
-  return (via ?? '').split(',').some((member) => member.trim().split(/[ \t]+/)[1] === edgeId)
+  return (via ?? '').split(',').some(
+    (member) =>
+      member
+        .trim()
+        .split(/[ \t]+/)[1]
+        ?.toLowerCase() === edgeId,
+  )
 }
