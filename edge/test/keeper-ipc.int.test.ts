@@ -409,6 +409,16 @@ describe('a keeper in another process', () => {
     expect(last.fill).toMatchObject({ available: 1000, state: 'complete' })
   })
 
+  it('follows a fill no further that has no body for these requests, even if it goes on for others', async () => {
+    const fill = new HandFill()
+    keeper.answer = () => ({ kind: 'fill', fill, led: false })
+    const opened = (await worker().remote.open(asking('/dash/a'))) as Opened & { kind: 'fill' }
+    fill.tell({ kind: 'pass', reason: 'lock-timeout' })
+    expect(await opened.fill.head).toEqual({ kind: 'pass', reason: 'lock-timeout' })
+    await until('the fill to be forgotten', () => server!.watchedFills === 0)
+    expect(fill.state).toBe('running')
+  })
+
   it('tells that an entry is gone before it answers that it is stored anew', async () => {
     const { remote, told } = worker()
     await remote.connected()

@@ -298,6 +298,17 @@ describe('the supervisor of keeper and workers', () => {
     })
   })
 
+  it('puts a reload into force in a child that is just starting, too', async () => {
+    await start()
+    const pid = pidOf('worker-1')
+    process.kill(pid, 'SIGKILL')
+    await until('the start', () => supervisor!.children()[1]!.state === 'starting')
+    const next = config({ limit: 3 })
+    await supervisor!.reload(next)
+    await replaced('worker-1', pid)
+    expect((await statusOf('worker-1')).config).toEqual(next)
+  })
+
   it('is ready only while the keeper and every worker are, and tells all of them the port of the first', async () => {
     await start({ times: { pingEveryMs: 50, pingTimeoutMs: 10_000 } })
     expect(await admin('/readyz')).toMatchObject({ status: 200 })

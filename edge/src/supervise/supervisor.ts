@@ -81,6 +81,8 @@ export class Supervisor {
   readonly #own: ReturnType<typeof supervisorMetrics>
   #admin: Awaited<ReturnType<typeof startAdminServer>> | undefined
   #config: unknown
+  /** What each child's process has in force. */
+  readonly #configOf = new Map<ChildSlot, unknown>()
   #address: ListenAddress | undefined
   #stopping = false
   #started = false
@@ -170,16 +172,21 @@ export class Supervisor {
    */
   reload(config: unknown): Promise<void> {
     return this.#inTurn(async () => {
-      const slots = this.#ready()
-      const prepared = await Promise.allSettled(slots.map((slot) => slot.ask('prepare', config, RELOAD_MS)))
-      const failed = prepared.find((result) => result.status === 'rejected')
+      const prepared = this.#ready().map((slot) => ({ slot, id: slot.id }))
+      const answers = await Promise.allSettled(prepared.map(({ slot }) => slot.ask('prepare', config, RELOAD_MS)))
+      const failed = answers.find((answer) => answer.status === 'rejected')
       if (failed) {
-        for (const slot of slots) slot.tell('discard')
+        for (const { slot } of prepared) slot.tell('discard')
         throw failed.reason
       }
       // From here on: who starts meanwhile or dies of it comes back with the new one.
       this.#config = config
-      for (const slot of slots) await this.#apply(slot)
+      for (const slot of this.#ready()) {
+        await this.#bringUpToDate(
+          slot,
+          prepared.some((other) => other.id === slot.id),
+        )
+      }
     })
   }
 
@@ -273,7 +280,6 @@ export class Supervisor {
   #slot(role: Role, number: number): ChildSlot {
     const { entry, execArgv, limits, times, log, onGiveUp } = this.#options
     const name = role === 'keeper' ? role : `${role}-${number}`
-    let startedWith: unknown
     const slot: ChildSlot = new ChildSlot({
       role,
       name,
@@ -282,7 +288,7 @@ export class Supervisor {
       limits: limits ?? RESTART_LIMITS,
       times: times ?? DEFAULT_TIMES,
       message: (id) => {
-        startedWith = this.#config
+        this.#configOf.set(slot, this.#config)
         const { socketPath } = this
         return { role, name, id, number, socketPath, address: this.#address, workers: this.#living(), config: this.#config }
       },
@@ -293,11 +299,7 @@ export class Supervisor {
       onReady: async (address) => {
         if (role === 'worker') this.#address ??= address
         // It started before a reload and became ready after it.
-        if (startedWith !== this.#config) {
-          startedWith = this.#config
-          await slot.ask('prepare', this.#config, RELOAD_MS)
-          await slot.ask('apply', undefined, RELOAD_MS)
-        }
+        while (this.#configOf.get(slot) !== this.#config) await this.#putInForce(slot, false)
         log.info({ child: name, pid: slot.pid, address }, 'child ready')
       },
       onLastMetrics: (metrics) => this.#metrics.update(name, familiesSchema.parse(metrics)),
@@ -324,13 +326,22 @@ export class Supervisor {
     for (const slot of this.#workers) if (slot.id !== undefined && ids.includes(slot.id)) slot.kill('late')
   }
 
-  async #apply(slot: ChildSlot): Promise<void> {
+  /** A child that can't take what all others have taken is replaced: it comes back with it. */
+  async #bringUpToDate(slot: ChildSlot, prepared: boolean): Promise<void> {
+    if (this.#configOf.get(slot) === this.#config) return
     try {
-      await slot.ask('apply', undefined, RELOAD_MS)
+      await this.#putInForce(slot, prepared)
     } catch (error) {
       this.#options.log.error({ err: error, child: slot.name }, 'could not put the new config into force')
       slot.kill('died')
     }
+  }
+
+  async #putInForce(slot: ChildSlot, prepared: boolean): Promise<void> {
+    const config = this.#config
+    if (!prepared) await slot.ask('prepare', config, RELOAD_MS)
+    await slot.ask('apply', undefined, RELOAD_MS)
+    this.#configOf.set(slot, config)
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {

@@ -22,8 +22,9 @@ export class WatchedFill {
     this.fill = fill
   }
 
+  /** Without a body to come there is nothing to follow, even if the fill itself goes on for others. */
   get state(): Growth['state'] {
-    return this.#failed ? 'broken' : this.fill.state
+    return this.#failed || (this.head && this.head.kind !== 'ready') ? 'broken' : this.fill.state
   }
 
   subscribe(subscriber: FillSubscriber): void {
@@ -40,8 +41,8 @@ export class WatchedFill {
     const { fill } = this
     try {
       this.head = await fill.head
-      this.#touch()
-      while (fill.state === 'running') {
+      if (this.state === 'running') this.#touch()
+      while (this.state === 'running') {
         await fill.progress(fill.available)
         this.#touch()
       }
