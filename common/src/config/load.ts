@@ -9,13 +9,20 @@ import { MillraceError } from '../errors.js'
  * @throws MillraceError `bad-config` with every problem at once, each naming its key.
  */
 export function loadConfig<S extends z.ZodType>(schema: S, path: string): z.output<S> {
-  let raw: unknown
+  return parseConfig(schema, readRawConfig(path), path)
+}
+
+/**
+ * A YAML (or JSON) file as plain data.
+ *
+ * @throws MillraceError `bad-config`
+ */
+export function readRawConfig(path: string): unknown {
   try {
-    raw = parseYaml(readFileSync(path, 'utf8')) ?? {}
+    return parseYaml(readFileSync(path, 'utf8')) ?? {}
   } catch (error) {
     throw new MillraceError(`cannot read config ${path}: ${(error as Error).message}`, badConfig(error))
   }
-  return parseConfig(schema, raw, path)
 }
 
 export function parseConfig<S extends z.ZodType>(schema: S, raw: unknown, name = 'config'): z.output<S> {

@@ -49,13 +49,11 @@ export function genericHandler(config: Config, wiring: GenericWiring): (exchange
         const entry = await open(key)
         return entry && { meta: entry.meta, body: files.body(entry), tier: 'disk' }
       },
-      forget: (key) => files.forget(key.hash),
     },
-    fillBody: (fill, head) =>
+    fillBody: (fill, head, key) =>
       fillBody(fill, head, {
         files: fillFiles,
         openFinal: async (id) => {
-          const key = { text: head.meta.key, hash: '' }
           const entry = await open(key)
           return entry?.meta.id === id ? files.body(entry) : undefined
         },

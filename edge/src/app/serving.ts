@@ -135,8 +135,21 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
     return traceparent === undefined ? { requestId } : { requestId, traceparent }
   }
   const access = await accessLog(config, { log, clients, idOf, random, now })
-  const generic = genericHandler(config, { keeper, files, fillFiles: new FillFiles(), ram, hits, heads, purges, origins, pool, trace, invalidate: options.invalidate, now })
-  const handler = new Handler({
+  const sending = (exchange: Exchange) => sendingOf(exchange, pool, limits)
+  const generic = genericHandler(config, {
+    keeper,
+    files,
+    fillFiles: new FillFiles(),
+    purges,
+    origins,
+    invalidate: options.invalidate,
+    sending,
+    trace,
+    fail: (exchange, error) => handler.fail(exchange, error),
+    onFault,
+    now,
+  })
+  const handler: Handler = new Handler({
     resolver,
     hits,
     media,
@@ -146,7 +159,7 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
       access.arrived(exchange)
       return clients.admit(exchange, server.http!.running)
     },
-    sending: (exchange) => sendingOf(exchange, pool, limits),
+    sending,
     paced: () => limits.paced,
     onRefused: (exchange) => {
       exchange.client ??= clients.address(exchange)

@@ -14,7 +14,8 @@ import { type Serving, startServing } from './serving.js'
 export interface EdgeApp {
   address: ListenAddress
   admin: ListenAddress
-  reload: (config: Config) => Promise<void>
+  /** @throws MillraceError when it can't be: then the old configuration stays in force. */
+  reload: (config: Config, raw: unknown) => Promise<void>
   reopenLogs: () => Promise<void>
   /** In stopping order. */
   phases: StopPhase[]

@@ -20,7 +20,7 @@ export interface DiskStoreOptions {
   restMs?: number
   /** How long a process that has the folders open and is just dying is waited for. */
   lockWaitMs?: number
-  /** Entries that were evicted, replaced, dropped or got a new head; together, after what runs now. */
+  /** Entries that were evicted, replaced, dropped or got a new head; at once, so that whoever is told of the new one has heard of this. */
   onGone: (hashes: readonly string[]) => void
   /** A disk was taken out, or is back in. */
   onDisk: (path: string, state: 'in' | 'out', error?: unknown) => void
@@ -36,7 +36,6 @@ export class DiskStore implements CacheStore {
   readonly #where: Disks
   readonly #options: DiskStoreOptions
   readonly #evicted = new LRUCache<IndexKey, true>({ max: MAX_EVICTED })
-  #gone = new Set<string>()
 
   private constructor(options: DiskStoreOptions) {
     this.#options = options
@@ -136,13 +135,6 @@ export class DiskStore implements CacheStore {
   }
 
   #tellGone(hash: string): void {
-    if (this.#gone.size === 0) {
-      setImmediate(() => {
-        const hashes = [...this.#gone]
-        this.#gone = new Set()
-        this.#options.onGone(hashes)
-      })
-    }
-    this.#gone.add(hash)
+    this.#options.onGone([hash])
   }
 }

@@ -51,14 +51,6 @@ export function appendVia(existing: string | undefined, edgeId: string): string 
   return existing === undefined || existing.trim() === '' ? own : `${existing}, ${own}`
 }
 
-/** Names in lower case; several lines of one name joined by a comma (RFC 9110 §5.3). */
-export function flatten(fields: readonly HeaderField[]): Record<string, string | undefined> {
-  // Without a prototype, so that a field named `constructor` or `__proto__` is a field like any other.
-  const flat: Record<string, string | undefined> = Object.create(null)
-  for (const [name, value] of fields) flat[name] = flat[name] === undefined ? value : `${flat[name]}, ${value}`
-  return flat
-}
-
 /** Whether this edge is among the recipients that a Via names: the request goes round in a circle. */
 export function viaNames(via: string | undefined, edgeId: string): boolean {
   return (via ?? '').split(',').some(

@@ -11,6 +11,7 @@ export const CACHE_OPERATIONS = [
   'rewrite',
   'delete',
   'drop',
+  'fill',
   'scan',
   'checkpoint',
   'probe',

@@ -16,6 +16,14 @@ export const purgeRecordSchema = z.discriminatedUnion('scope', [
 ])
 export type PurgeRecord = z.infer<typeof purgeRecordSchema>
 
+/** A purge before it has its number, from another process. */
+export const purgeScopeSchema = z.discriminatedUnion('scope', [
+  z.strictObject({ scope: z.literal('all') }),
+  z.strictObject({ scope: z.literal('video'), videoId: videoIdSchema, block: z.boolean() }),
+  z.strictObject({ scope: z.literal('revision'), videoId: videoIdSchema, rev: revSchema }),
+  z.strictObject({ scope: z.literal('url'), key: keyText }),
+])
+
 type WithoutNumber<R> = R extends unknown ? Omit<R, 'n'> : never
 /** What is to be purged, before it has its number. */
 export type PurgeScope = WithoutNumber<PurgeRecord>

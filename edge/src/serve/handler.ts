@@ -80,7 +80,7 @@ export class Handler {
       exchange.decision = REFUSED
       return exchange.answerHead(this.#deps.heads.own(204, REFUSED, preflightHeaders()))
     }
-    this.#media(exchange).catch((error: unknown) => this.#fail(exchange, error))
+    this.#media(exchange).catch((error: unknown) => this.fail(exchange, error))
   }
 
   async #media(exchange: Exchange): Promise<void> {
@@ -91,8 +91,8 @@ export class Handler {
     await media.answer(exchange, resolved, sending(exchange), trace(exchange))
   }
 
-  /** What the client did wrong, and the limits it ran into, are refusals; the rest is an error of ours or the origins'. */
-  #fail(exchange: Exchange, error: unknown): void {
+  /** Answers a request that failed, or cuts it. What the client did wrong, and the limits it ran into, are refusals; the rest is an error of ours or the origins'. */
+  fail(exchange: Exchange, error: unknown): void {
     const refusal = error instanceof MillraceError && (error.source === 'client' || error.code === 'edge-busy')
     if (!refusal) exchange.failure = error
     if (exchange.started) return exchange.cut()

@@ -44,6 +44,7 @@ export class RemoteKeeper implements Keeper {
   readonly #reports: Reports
   readonly #pending = new Map<number, Pending>()
   readonly #fills = new Map<number, RemoteFill>()
+  readonly #invalidations = new Map<number, { resolve: () => void; reject: (error: Error) => void }>()
   #lastOpen = 0
   /** Greeted, and its purges known. */
   #there = false
@@ -93,6 +94,20 @@ export class RemoteKeeper implements Keeper {
       this.#pending.set(n, pending)
       if (this.#there) this.#link.send({ t: 'open', n, request })
       else this.#limit(n, pending)
+    })
+  }
+
+  /**
+   * Makes what is stored under these keys unusable in every worker.
+   *
+   * @throws MillraceError `edge-busy` (503) when the keeper is away, or goes away before it is done
+   */
+  invalidate(keys: readonly string[]): Promise<void> {
+    if (!this.#there) return Promise.reject(busy('the keeper is away'))
+    return new Promise((resolve, reject) => {
+      const n = ++this.#lastOpen
+      this.#invalidations.set(n, { resolve, reject })
+      this.#link.send({ t: 'invalidate', n, keys: [...keys] })
     })
   }
 
@@ -154,6 +169,13 @@ export class RemoteKeeper implements Keeper {
       case 'refused':
         this.#answered(message.n)?.reject(errorFrom(message.error))
         return
+      case 'invalidated': {
+        const waiting = this.#invalidations.get(message.n)
+        this.#invalidations.delete(message.n)
+        if (message.error) waiting?.reject(errorFrom(message.error))
+        else waiting?.resolve()
+        return
+      }
       case 'head': {
         const fill = this.#fill(message.fill)
         fill.tellHead(headFrom(message.head, tail))
@@ -192,6 +214,8 @@ export class RemoteKeeper implements Keeper {
     this.#reports.pause()
     for (const fill of this.#fills.values()) fill.lose()
     this.#fills.clear()
+    for (const { reject } of this.#invalidations.values()) reject(busy('the keeper went away'))
+    this.#invalidations.clear()
     if (!this.#closed) for (const [n, pending] of this.#pending) this.#limit(n, pending)
   }
 

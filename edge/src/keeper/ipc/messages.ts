@@ -30,6 +30,8 @@ export const toKeeperSchema = z.discriminatedUnion('t', [
   z.object({ t: z.literal('prefetch'), request: requestSchema }),
   z.object({ t: z.literal('used'), hashes: z.array(hash) }),
   z.object({ t: z.literal('damaged'), entries: z.array(z.tuple([hash, z.string().max(64)])) }),
+  /** What is stored under these keys may be wrong (RFC 9111 §4.4): every worker is to know before it is answered. */
+  z.object({ t: z.literal('invalidate'), n: number, keys: z.array(z.string().min(1).max(2500)).max(16) }),
   /** The purges up to this number are in force in this worker. */
   z.object({ t: z.literal('purged'), n: number }),
   z.object({ t: z.literal('ping') }),
@@ -77,6 +79,7 @@ export const toWorkerSchema = z.discriminatedUnion('t', [
     ]),
   }),
   z.object({ t: z.literal('refused'), n: number, error: errorSchema }),
+  z.object({ t: z.literal('invalidated'), n: number, error: errorSchema.optional() }),
   /** Its tail: the first bytes. */
   z.object({ t: z.literal('head'), fill: number, head: headSchema, available: number, state: growthState }),
   z.object({ t: z.literal('growth'), fills: z.array(z.tuple([number, number, growthState])) }),

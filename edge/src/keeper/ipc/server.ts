@@ -9,6 +9,8 @@ export interface KeeperServerOptions {
   keeper: Keeper
   /** Of the unix socket. What lies there is a predecessor's. */
   path: string
+  /** Purges exact keys for a worker; resolves when every worker has it. */
+  invalidate?: (keys: readonly string[]) => Promise<void>
   /** Every purge in force, as lines for `PurgeListener.restore`. */
   purges: () => readonly string[]
   times?: PurgeTimes
@@ -38,6 +40,7 @@ export class KeeperServer implements KeeperListener {
     this.#server = createServer((socket) => {
       const link = new WorkerLink(socket, {
         keeper: options.keeper,
+        invalidate: async (keys) => options.invalidate?.(keys),
         watch: ({ fill }) => this.#watch(fill),
         snapshot: () => ({ lines: options.purges(), n: this.#lastPurge }),
         disksOut: () => this.#disksOut,

@@ -14,6 +14,7 @@ const LINES_PER_FRAME = 200_000
 
 export interface WorkerLinkOptions {
   keeper: Keeper
+  invalidate: (keys: readonly string[]) => Promise<void>
   watch: (opened: Opened & { kind: 'fill' }) => WatchedFill
   /** The purges in force, and the number of the latest one that was told to workers. */
   snapshot: () => { lines: readonly string[]; n: number }
@@ -98,6 +99,7 @@ export class WorkerLink implements FillSubscriber {
     else if (message.t === 'prefetch') keeper.prefetch(message.request)
     else if (message.t === 'used') for (const hash of message.hashes) keeper.used(hash)
     else if (message.t === 'damaged') for (const [hash, id] of message.entries) keeper.damaged(hash, id)
+    else if (message.t === 'invalidate') void this.#invalidate(message)
     else if (message.t === 'purged') this.#options.onPurged(this, message.n)
     else this.#tell({ t: 'pong' })
   }
@@ -121,6 +123,15 @@ export class WorkerLink implements FillSubscriber {
     }
     this.#tell({ t: 'purges', lines: part, n })
     this.#options.onHello(this)
+  }
+
+  async #invalidate({ n, keys }: ToKeeper & { t: 'invalidate' }): Promise<void> {
+    try {
+      await this.#options.invalidate(keys)
+      this.#tell({ t: 'invalidated', n })
+    } catch (error) {
+      this.#tell({ t: 'invalidated', n, error: errorMessage(error) })
+    }
   }
 
   async #open({ n, request }: ToKeeper & { t: 'open' }): Promise<void> {
