@@ -146,18 +146,11 @@ export class DiskIndex {
   }
 
   walk(visit: (key: IndexKey, blocks: number) => void): Walk {
-    const cursor = new Cursor(
-      this.#entries.rkeys(),
-      (key) => visit(key, this.#entries.peek(key) ?? 0),
-      () => this.#walks.delete(cursor),
-    )
+    // Pairs of key and value; the library's type says any of both.
+    const entries = this.#entries.rentries() as unknown as Iterator<[IndexKey, number]>
+    const cursor = new Cursor(entries, visit, () => this.#walks.delete(cursor))
     this.#walks.add(cursor)
     return cursor
-  }
-
-  clear(): void {
-    for (const walk of [...this.#walks]) walk.stop()
-    this.#entries.clear()
   }
 
   #evictOne(): void {
@@ -185,14 +178,14 @@ export class DiskIndex {
  * further before. An entry that moves behind it is seen twice, which does no harm: the later place is the right one.
  */
 class Cursor implements Walk {
-  readonly #keys: Iterator<IndexKey>
-  readonly #visit: (key: IndexKey) => void
+  readonly #entries: Iterator<[IndexKey, number]>
+  readonly #visit: (key: IndexKey, blocks: number) => void
   readonly #ended: () => void
   #at: IndexKey | undefined
   #done = false
 
-  constructor(keys: Iterator<IndexKey>, visit: (key: IndexKey) => void, ended: () => void) {
-    this.#keys = keys
+  constructor(entries: Iterator<[IndexKey, number]>, visit: (key: IndexKey, blocks: number) => void, ended: () => void) {
+    this.#entries = entries
     this.#visit = visit
     this.#ended = ended
   }
@@ -212,12 +205,12 @@ class Cursor implements Walk {
   }
 
   #step(): void {
-    const next = this.#keys.next()
+    const next = this.#entries.next()
     if (next.done) {
       this.stop()
       return
     }
-    this.#at = next.value
-    this.#visit(next.value)
+    this.#at = next.value[0]
+    this.#visit(next.value[0], next.value[1])
   }
 }
