@@ -109,6 +109,8 @@ export class DiskIndex {
     const most = this.#limit - this.#reserved - blocks
     while (this.#entries.size > 0 && (this.#entries.calculatedSize > most || this.#entries.size >= MAX_ENTRIES)) this.#evictOne()
     this.#entries.set(key, blocks)
+    // Where reservations leave no room for it, as for what a scan finds, it goes at once.
+    while (this.over && this.#entries.size > 0) this.#evictOne()
   }
 
   /** Not an eviction. The file counts until `left` is called. @returns its blocks, 0 when it isn't there. */
