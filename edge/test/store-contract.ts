@@ -67,7 +67,7 @@ export function storeContract(name: string, make: () => Promise<StoreUnderTest>)
     })
     afterEach(() => under.close())
     const totals = () => {
-      const [{ objects, bytes }] = store.stats() as [{ objects: number; bytes: number }]
+      const { objects, bytes } = store.stats()[0]!
       return { objects, bytes }
     }
     const has = (number: number) => store.has(keyOf(number).hash)

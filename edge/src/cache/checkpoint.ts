@@ -17,8 +17,8 @@ import type { DiskIndex, IndexKey } from './index.js'
 const MAGIC = Buffer.from('MRINDEX1', 'latin1')
 const HEADER_BYTES = 16
 const RECORD_BYTES = 20
-/** Of a slice: some milliseconds of work. */
-const SLICE = 8192
+/** Records of a slice: a millisecond or two of work. */
+const SLICE = 4096
 
 /** A slice at a time, so that the process goes on answering. Replaces the older one at once, or not at all. */
 export async function writeCheckpoint(layout: DiskLayout, index: DiskIndex): Promise<void> {

@@ -109,6 +109,8 @@ export class DiskIndex {
     const most = this.#limit - this.#reserved - blocks
     while (this.#entries.size > 0 && (this.#entries.calculatedSize > most || this.#entries.size >= MAX_ENTRIES)) this.#evictOne()
     this.#entries.set(key, blocks)
+    // Where reservations leave no room for it, as for what a scan finds, it goes at once.
+    while (this.over && this.#entries.size > 0) this.#evictOne()
   }
 
   /** Not an eviction. The file counts until `left` is called. @returns its blocks, 0 when it isn't there. */
@@ -146,18 +148,11 @@ export class DiskIndex {
   }
 
   walk(visit: (key: IndexKey, blocks: number) => void): Walk {
-    const cursor = new Cursor(
-      this.#entries.rkeys(),
-      (key) => visit(key, this.#entries.peek(key) ?? 0),
-      () => this.#walks.delete(cursor),
-    )
+    // Pairs of key and value; the library's type says any of both.
+    const entries = this.#entries.rentries() as unknown as Iterator<[IndexKey, number]>
+    const cursor = new Cursor(entries, visit, () => this.#walks.delete(cursor))
     this.#walks.add(cursor)
     return cursor
-  }
-
-  clear(): void {
-    for (const walk of [...this.#walks]) walk.stop()
-    this.#entries.clear()
   }
 
   #evictOne(): void {
@@ -185,14 +180,14 @@ export class DiskIndex {
  * further before. An entry that moves behind it is seen twice, which does no harm: the later place is the right one.
  */
 class Cursor implements Walk {
-  readonly #keys: Iterator<IndexKey>
-  readonly #visit: (key: IndexKey) => void
+  readonly #entries: Iterator<[IndexKey, number]>
+  readonly #visit: (key: IndexKey, blocks: number) => void
   readonly #ended: () => void
   #at: IndexKey | undefined
   #done = false
 
-  constructor(keys: Iterator<IndexKey>, visit: (key: IndexKey) => void, ended: () => void) {
-    this.#keys = keys
+  constructor(entries: Iterator<[IndexKey, number]>, visit: (key: IndexKey, blocks: number) => void, ended: () => void) {
+    this.#entries = entries
     this.#visit = visit
     this.#ended = ended
   }
@@ -212,12 +207,12 @@ class Cursor implements Walk {
   }
 
   #step(): void {
-    const next = this.#keys.next()
+    const next = this.#entries.next()
     if (next.done) {
       this.stop()
       return
     }
-    this.#at = next.value
-    this.#visit(next.value)
+    this.#at = next.value[0]
+    this.#visit(next.value[0], next.value[1])
   }
 }

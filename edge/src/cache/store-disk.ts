@@ -67,6 +67,7 @@ export class StoreDisk {
   #checkpointTimer: NodeJS.Timeout | undefined
   #restTimer: NodeJS.Timeout | undefined
   #fullTimer: NodeJS.Timeout | undefined
+  #trying: Promise<void> | undefined
   #readFailures: number[] = []
 
   constructor({ path, size }: CacheDisk, options: StoreDiskOptions, host: StoreDiskHost) {
@@ -206,6 +207,7 @@ export class StoreDisk {
     clearInterval(this.#checkpointTimer)
     clearTimeout(this.#restTimer)
     clearTimeout(this.#fullTimer)
+    await this.#trying
     await this.#scan
     await this.#deletions.idle()
     await this.#checkpoint
@@ -371,7 +373,7 @@ export class StoreDisk {
   }
 
   #rest(): void {
-    if (!this.#closing) this.#restTimer = setTimeout(() => void this.#tryAgain(), this.#options.restMs).unref()
+    if (!this.#closing) this.#restTimer = setTimeout(() => (this.#trying = this.#tryAgain()), this.#options.restMs).unref()
   }
 
   async #tryAgain(): Promise<void> {
