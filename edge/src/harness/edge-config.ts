@@ -19,8 +19,8 @@ export interface EdgeSettings {
   drainTimeout?: string
 }
 
-/** So little that nothing is served from it. */
-export const RAM_OFF = { size: '1MiB', maxObject: '1KiB' }
+/** Everything is served from disk. */
+export const RAM_OFF = { size: '0B', maxObject: '0B' }
 
 /** The edge's config file. The one place that knows its shape. */
 export function edgeConfig(settings: EdgeSettings): Record<string, unknown> {
@@ -31,20 +31,15 @@ export function edgeConfig(settings: EdgeSettings): Record<string, unknown> {
     id: 'bench',
     listen: `127.0.0.1:${settings.port}`,
     admin: { listen: `127.0.0.1:${settings.adminPort}` },
-    cache: hasSection('workers') ? { disks: [disk], ...limit } : { ...disk, ...limit },
+    cache: { disks: [disk], ...limit },
     origins: settings.origins,
     routes: { keys: settings.keys, require: true },
     ...(settings.drainTimeout === undefined ? {} : { drainTimeout: settings.drainTimeout }),
-    ...(settings.ram && hasSection('ram') ? { ram: settings.ram } : {}),
-    ...(settings.workers !== undefined && hasSection('workers') ? { workers: settings.workers } : {}),
-    ...(tls && hasSection('tls') ? { tls: { listen: `127.0.0.1:${tls.port}`, cert: tls.cert, key: tls.key } } : {}),
+    ...(settings.ram ? { ram: settings.ram } : {}),
+    ...(settings.workers !== undefined ? { workers: settings.workers } : {}),
+    ...(tls ? { tls: { listen: `127.0.0.1:${tls.port}`, cert: tls.cert, key: tls.key } } : {}),
   }
   // A mistake shows here, by key, and not as a process that ended.
   parseConfig(configSchema, config, "the harness's edge config")
   return config
-}
-
-/** Whether this edge can be told of it; a bar that needs it is not judged where it can't. */
-export function hasSection(name: 'ram' | 'workers' | 'tls'): boolean {
-  return name in configSchema.shape
 }
