@@ -168,6 +168,16 @@ describe('a cache folder', () => {
     })
   })
 
+  it('writes a checkpoint and is scanned at one time without one taking the file of the other', async () => {
+    await (await fill(30)).close()
+    for (let round = 0; round < 20; round++) {
+      const busy = await open(64 << 20, { checkpointMs: 1 })
+      await busy.scanned()
+      await busy.close()
+    }
+    expect((await open()).stats()[0]!.objects).toBe(30)
+  })
+
   it('can be read by its owner alone', async () => {
     await fill(1)
     const modes = await Promise.all(

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { type FileHandle, open, rename, rm } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
 import type { DiskLayout } from './disks.js'
@@ -20,10 +19,13 @@ const RECORD_BYTES = 20
 /** Records of a slice: a millisecond or two of work. */
 const SLICE = 4096
 
-/** A slice at a time, so that the process goes on answering. Replaces the older one at once, or not at all. */
-export async function writeCheckpoint(layout: DiskLayout, index: DiskIndex): Promise<void> {
-  const path = `${layout.tmp}/index-${randomBytes(6).toString('hex')}`
-  const file = await open(path, 'wx', 0o600)
+/**
+ * A slice at a time, so that the process goes on answering. Replaces the older one at once, or not at all.
+ *
+ * @param path of the file until it is whole
+ */
+export async function writeCheckpoint(layout: DiskLayout, index: DiskIndex, path: string): Promise<void> {
+  const file = await open(path, 'w', 0o600)
   try {
     await writeRecords(file, index)
     await file.close()

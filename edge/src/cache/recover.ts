@@ -22,7 +22,7 @@ export interface ScanTarget {
   belongs(hash: string): boolean
   /** Whether its file is just being written, replaced or deleted. */
   busy(key: IndexKey): boolean
-  /** Whether a file in tmp belongs to a running writer. */
+  /** Whether a file in tmp is being written. */
   isRunning(path: string): boolean
   /** Deletes the file of an entry that doesn't belong here. */
   expel(key: IndexKey): void

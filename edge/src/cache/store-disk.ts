@@ -1,12 +1,12 @@
-import { type FileHandle, mkdir, open, rename, rm, stat, unlink } from 'node:fs/promises'
-import { dirname } from 'node:path'
+import { mkdir, open, stat, unlink } from 'node:fs/promises'
 import { MillraceError } from '@millrace/common/errors'
 import { BLOCK_BYTES } from './body.js'
 import { loadCheckpoint, writeCheckpoint } from './checkpoint.js'
 import { Deletions } from './deletions.js'
 import { type DiskOperation, isDiskError, isFull, isMissing } from './disk-errors.js'
 import { type CacheDisk, type DiskLayout, diskLayout, entryPath, tmpPath } from './disks.js'
-import { blocksToBytes, decodeHeader, diskBlocks, type EntryHeader, encodeHeader, fileBytes, HEADER_BYTES } from './entry-format.js'
+import { probeFile, readEntryHeader, renameInto, rewriteEntryHeader } from './entry-file.js'
+import { blocksToBytes, diskBlocks, type EntryHeader, fileBytes } from './entry-format.js'
 import type { EntryMeta } from './entry-meta.js'
 import { DiskEntryWriter } from './entry-writer.js'
 import { lockFolder } from './folder-lock.js'
@@ -53,7 +53,7 @@ export class StoreDisk {
   readonly #index: DiskIndex
   readonly #deletions: Deletions
   readonly #locks = new KeyedLock<IndexKey>()
-  /** Files of running writers. */
+  /** Files in tmp that are being written. */
   readonly #running = new Set<string>()
   readonly #unscanned = new Set<number>()
   #scan: Promise<void> | undefined
@@ -148,20 +148,11 @@ export class StoreDisk {
     return new DiskEntryWriter(disk, key.hash, path, blocks, (tmp) => open(tmp, 'wx+', 0o600))
   }
 
-  /** The block is written in place: a page of the page cache changes at once, so a crash of this process leaves the one or the other. */
   rewrite(key: CacheKey, meta: EntryMeta): Promise<boolean> {
     const indexKey = toIndexKey(key.hash)
     return this.#locks.run(indexKey, async () => {
       try {
-        const file = await openIfThere(entryPath(this.#layout.root, key.hash), 'r+')
-        if (!file) return false
-        try {
-          const header = await readHeader(file)
-          if (header?.meta.id !== meta.id || header.meta.key !== meta.key || header.meta.length !== meta.length) return false
-          await file.write(encodeHeader({ meta, tableCrc: header.tableCrc }), 0, HEADER_BYTES, 0)
-        } finally {
-          await file.close()
-        }
+        if (!(await rewriteEntryHeader(entryPath(this.#layout.root, key.hash), meta))) return false
       } catch (error) {
         this.#fault('write', error)
         throw error
@@ -272,14 +263,7 @@ export class StoreDisk {
 
   async #readHeaderOf(hash: string): Promise<EntryHeader | undefined> {
     try {
-      const file = await openIfThere(entryPath(this.#layout.root, hash), 'r')
-      if (!file) return undefined
-      try {
-        const header = await readHeader(file)
-        return header && (await file.stat()).size === fileBytes(header.meta.length) ? header : undefined
-      } finally {
-        await file.close()
-      }
+      return await readEntryHeader(entryPath(this.#layout.root, hash))
     } catch (error) {
       this.#readFault(error)
       return undefined
@@ -379,7 +363,7 @@ export class StoreDisk {
   async #tryAgain(): Promise<void> {
     try {
       await this.#begin()
-      await this.#probe()
+      await this.#withTmp('probe', probeFile)
     } catch (error) {
       this.#host.fault('probe', error)
       this.#rest()
@@ -392,55 +376,24 @@ export class StoreDisk {
     this.startScan()
   }
 
-  /** Proves that files can be made. */
-  async #probe(): Promise<void> {
-    const path = `${this.#layout.tmp}/probe`
-    try {
-      const file = await open(path, 'w', 0o600)
-      try {
-        await file.write('probe')
-      } finally {
-        await file.close()
-      }
-    } finally {
-      await rm(path, { force: true })
-    }
-  }
-
   async #writeCheckpoint(): Promise<void> {
     // Before the first scan is over, an order that no checkpoint gave isn't known yet.
     if (this.#checkpoint || this.state === 'out' || !(this.#ordered || this.#scanned)) return
-    this.#checkpoint = writeCheckpoint(this.#layout, this.#index).catch((error: unknown) => this.#fault('checkpoint', error))
+    this.#checkpoint = this.#withTmp('index', (tmp) => writeCheckpoint(this.#layout, this.#index, tmp)).catch((error: unknown) =>
+      this.#fault('checkpoint', error),
+    )
     await this.#checkpoint
     this.#checkpoint = undefined
   }
-}
 
-async function openIfThere(path: string, flags: 'r' | 'r+'): Promise<FileHandle | undefined> {
-  try {
-    return await open(path, flags)
-  } catch (error) {
-    if (isMissing(error)) return undefined
-    throw error
-  }
-}
-
-async function readHeader(file: FileHandle): Promise<EntryHeader | undefined> {
-  const block = Buffer.allocUnsafe(HEADER_BYTES)
-  const { bytesRead } = await file.read(block, 0, HEADER_BYTES, 0)
-  return bytesRead === HEADER_BYTES ? decodeHeader(block) : undefined
-}
-
-/** Most folders are there already: one is made when the first entry needs it. */
-async function renameInto(from: string, to: string): Promise<void> {
-  try {
-    await rename(from, to)
-  } catch (error) {
-    if (!isMissing(error)) throw error
-    // Only the last folder: when the ones above are gone, so is the disk.
-    await mkdir(dirname(to), { mode: 0o700 }).catch((failure: NodeJS.ErrnoException) => {
-      if (failure.code !== 'EEXIST') throw failure
-    })
-    await rename(from, to)
+  /** A file in tmp that a scan leaves alone while it is worked with. */
+  async #withTmp(name: string, work: (path: string) => Promise<void>): Promise<void> {
+    const path = `${this.#layout.tmp}/${name}`
+    this.#running.add(path)
+    try {
+      await work(path)
+    } finally {
+      this.#running.delete(path)
+    }
   }
 }
