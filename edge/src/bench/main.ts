@@ -113,7 +113,7 @@ function flags(options: Options): string[] {
     `\`npm run bench:edge\`: ${options.rounds} rounds, ${options.seconds} s each, ${WRK_FLAGS}.`,
     `nginx: ${NGINX_FLAGS}.`,
     `Varnish: ${VARNISH_FLAGS}.`,
-    'Edge: shipped defaults, signed routes demanded; "edge (disk)" is the same with a RAM tier too small for these objects.',
+    'Edge: shipped defaults, signed routes demanded; "edge (disk)" is the same without its RAM tier.',
     'Origin: nginx with static files, the same for all three.',
   ]
 }

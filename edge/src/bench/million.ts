@@ -40,8 +40,7 @@ export async function measureMillion(bench: Bench): Promise<PartResult> {
     })
     await server.edge.stop()
     const afterStop = await restart(server, objects)
-    process.kill(server.edge.pid, 'SIGKILL')
-    await server.edge.exited()
+    await server.edge.kill()
     const afterKill = await restart(server, objects)
     const full = await restingMemory(server)
     const memoryMB = (full - empty) / 1e6
