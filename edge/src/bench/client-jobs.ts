@@ -113,9 +113,9 @@ async function crowd({ port, target, idle, periodMs, busy, seconds }: Extract<Jo
   const end = performance.now() + gatherMs + seconds * 1000
   const many = idle > 0 ? askInTurn(port, target, { idle, periodMs, end, note, fail }) : Promise.resolve(0)
   await delay(gatherMs)
-  const busyConnections = await openMany(port, busy)
   const latencies: number[] = []
-  const ask = async (connection: HttpConnection) => {
+  const ask = async () => {
+    const connection = await HttpConnection.open(port)
     while (performance.now() < end) {
       const answer = await connection.get(target)
       note(answer)
@@ -123,7 +123,7 @@ async function crowd({ port, target, idle, periodMs, busy, seconds }: Extract<Jo
     }
     connection.close()
   }
-  await Promise.all(busyConnections.map((connection) => ask(connection).catch(fail)))
+  await Promise.all(Array.from({ length: busy }, () => ask().catch(fail)))
   const idleRequests = await many
   return { errors, requests: latencies.length, idleRequests, p50Ms: quantile(latencies, 0.5), p99Ms: quantile(latencies, 0.99) }
 }
