@@ -3,7 +3,7 @@ import { type AddressInfo, createServer, type Server, type Socket } from 'node:n
 import { afterEach, describe, expect, it } from 'vitest'
 import { runJob } from '../src/bench/client-jobs.js'
 import { startCountingOrigin } from '../src/bench/counting-origin.js'
-import { HttpConnection } from '../src/bench/http-connection.js'
+import { ClosedEarly, HttpConnection } from '../src/bench/http-connection.js'
 import { bytesOf } from '../src/harness/told-bytes.js'
 
 let server: Server | undefined
@@ -51,6 +51,14 @@ describe("the bench's connection", () => {
       expect(answer.firstByteMs).toBeLessThanOrEqual(answer.wholeMs)
     }
     connection.close()
+  })
+
+  it('tells a connection that was closed while idle from one that broke', async () => {
+    const connection = await serve([`${HEAD}abcd`], 'close')
+    await connection.get('/')
+    await expect(connection.get('/')).rejects.toBeInstanceOf(ClosedEarly)
+    server?.close()
+    await expect((await serve([`${HEAD}ab`], 'close')).get('/')).rejects.not.toBeInstanceOf(ClosedEarly)
   })
 })
 
