@@ -11,7 +11,7 @@ import { missCount } from './miss.js'
 import { NGINX_FLAGS, type NginxOrigin, startNginxOrigin } from './nginx.js'
 import { writeObjects } from './objects.js'
 import { type Options, parseOptions, USAGE } from './options.js'
-import type { Bench, PartResult } from './part.js'
+import { type Bench, NOTHING, type PartResult } from './part.js'
 import { PARTS } from './parts.js'
 import { pinThisProcess } from './pin.js'
 import { throttledCount } from './throttled.js'
@@ -95,8 +95,6 @@ async function runPart(part: (typeof PARTS)[number], run: Bench): Promise<PartRe
     return { ...NOTHING, bars: [notRun(part.name, (error as Error).message, false)] }
   }
 }
-
-const NOTHING: PartResult = { bars: [], tables: [], notes: [], detail: {} }
 
 function notRun(part: string, why: string, ok: false | null): Bar {
   return { name: `part ${part}`, value: null, bound: 'runs', ok, why }

@@ -36,6 +36,8 @@ export interface PartResult {
   detail: Record<string, unknown>
 }
 
+export const NOTHING: PartResult = { bars: [], tables: [], notes: [], detail: {} }
+
 export interface Part {
   name: string
   /** For `--help`. */
