@@ -1,5 +1,5 @@
 #!/usr/bin/env node
-// Everything `npm run demo` and `npm test` need, from a fresh clone: system packages, node_modules, the build.
+// Everything `npm run demo`, `npm test` and the edge's bench and soak need, from a fresh clone: system packages, node_modules, the build.
 // Plain JavaScript without dependencies, since it runs before there are any. What is there already is skipped.
 import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -23,19 +23,33 @@ const TEST_PACKAGES = [
   { name: 'chromium', present: () => onPath('chromium') },
   { name: 'postgresql', present: () => postgresInstalled() },
 ]
-const PURPOSES = { demo: DEMO_PACKAGES, test: TEST_PACKAGES }
+const SOAK_PACKAGES = [{ name: 'util-linux', present: () => onPath('setpriv') }]
+/** Peers to measure against. Where they can't be installed, the bench says what it could not judge. */
+const PEER_PACKAGES = [
+  { name: 'nginx', present: () => onPath('nginx') },
+  { name: 'varnish', present: () => onPath('varnishd') },
+  { name: 'wrk', present: () => onPath('wrk') },
+  { name: 'openssl', present: () => onPath('openssl') },
+]
+const PURPOSES = {
+  demo: { needs: DEMO_PACKAGES },
+  test: { needs: TEST_PACKAGES },
+  bench: { needs: SOAK_PACKAGES, wants: PEER_PACKAGES },
+  soak: { needs: SOAK_PACKAGES },
+}
 
 function main() {
   const { values } = parseArgs({ options: { for: { type: 'string', default: 'test' }, help: { type: 'boolean', short: 'h' } } })
-  const packages = PURPOSES[values.for]
-  if (values.help || !packages) {
+  const purpose = PURPOSES[values.for]
+  if (values.help || !purpose) {
     console.log(
-      'usage: node scripts/setup.mjs [--for demo|test]\n\nInstalls missing Debian packages (root or sudo), node_modules, and builds. A second run skips what is there.',
+      'usage: node scripts/setup.mjs [--for demo|test|bench|soak]\n\nInstalls missing Debian packages (root or sudo), node_modules, and builds. A second run skips what is there.',
     )
-    process.exit(packages ? 0 : 2)
+    process.exit(purpose ? 0 : 2)
   }
   checkNode()
-  installPackages(packages.filter((entry) => !entry.present()).map((entry) => entry.name))
+  installPackages(missingOf(purpose.needs), fail)
+  installPackages(missingOf(purpose.wants ?? []), say)
   mkdirSync(stamps, { recursive: true })
   once('node_modules', lockStamp, 'npm packages', () => run('npm', ['ci', '--no-audit', '--no-fund']))
   once('build', sourceStamp, 'build', () => run(process.execPath, [join(root, 'node_modules/typescript/bin/tsc'), '-b']))
@@ -46,14 +60,19 @@ function checkNode() {
   if (major !== 20) fail(`Millrace runs on Node.js 20 (the edge's server library has a binary for it); this is ${process.version}.`)
 }
 
-function installPackages(missing) {
+function missingOf(packages) {
+  return packages.filter((entry) => !entry.present()).map((entry) => entry.name)
+}
+
+/** `giveUp` is told what to do by hand where this can't be done here. */
+function installPackages(missing, giveUp) {
   if (missing.length === 0) return
   const command = `apt-get install -y --no-install-recommends ${missing.join(' ')}`
   const advice = `Missing on this machine: ${missing.join(', ')}.\nInstall it with:\n\n  sudo apt-get update && sudo ${command}\n\nand run this command again.`
-  if (!onPath('apt-get')) fail(`${advice}\n(This system has no apt-get: use its own package manager.)`)
+  if (!onPath('apt-get')) return giveUp(`${advice}\n(This system has no apt-get: use its own package manager.)`)
   const prefix =
     process.getuid?.() === 0 ? [] : onPath('sudo') && (process.stdin.isTTY || quiet('sudo', ['-n', 'true'])) ? ['sudo'] : undefined
-  if (!prefix) fail(advice)
+  if (!prefix) return giveUp(advice)
   say(`installing Debian packages: ${missing.join(' ')}`)
   // RUNLEVEL=1: a package that brings a daemon must not start it here.
   const env = ['env', 'DEBIAN_FRONTEND=noninteractive', 'RUNLEVEL=1']
@@ -62,7 +81,7 @@ function installPackages(missing) {
       stdio: ['inherit', 'ignore', 'inherit'],
     })
   apt('update', '-qq')
-  if (apt('install', '-y', '-qq', '--no-install-recommends', ...missing).status !== 0) fail(advice)
+  if (apt('install', '-y', '-qq', '--no-install-recommends', ...missing).status !== 0) giveUp(advice)
 }
 
 /** Runs `work` unless what it reads and makes is as its last success left it. */

@@ -19,7 +19,9 @@ const adminSchema = z.strictObject({
   listen: listenAddress().describe('Private address of /metrics, /healthz, /readyz and /v1.'),
   token: secret()
     .optional()
-    .describe('Bearer token that /v1 demands. Without one, what only tells is open to whoever reaches the address, and purges are refused.'),
+    .describe(
+      'Bearer token that /v1 demands. Without one, what only tells is open to whoever reaches the address, and purges are refused.',
+    ),
 })
 
 const logSchema = z.strictObject({

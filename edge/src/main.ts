@@ -1,12 +1,12 @@
-import { parseArgs } from 'node:util'
 import { fileURLToPath } from 'node:url'
-import { readConfig } from './app/config-file.js'
-import { startCluster } from './app/cluster.js'
-import { startEdge } from './app/single.js'
-import { fsckCommand } from './cache/fsck-command.js'
-import { onSignals } from './app/signals.js'
+import { parseArgs } from 'node:util'
 import { runService } from '@millrace/common/lifecycle'
 import { createLogger } from '@millrace/common/log'
+import { startCluster } from './app/cluster.js'
+import { readConfig } from './app/config-file.js'
+import { onSignals } from './app/signals.js'
+import { startEdge } from './app/single.js'
+import { fsckCommand } from './cache/fsck-command.js'
 
 const USAGE = `usage: millrace-edge --config FILE                     serve
        millrace-edge check-config --config FILE        say what is wrong with a configuration, and change nothing

@@ -1,5 +1,4 @@
-import { mkdir, readdir, rename, writeFile } from 'node:fs/promises'
-import { open as openHandle } from 'node:fs/promises'
+import { mkdir, open as openHandle, readdir, rename, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { BLOCK_BYTES } from '../src/cache/body.js'

@@ -41,6 +41,13 @@ describe('the set-up, where it may not install', () => {
     expect(stderr).toContain('This system has no apt-get')
   })
 
+  it('goes on without the peers of a bench, and says which are missing', () => {
+    symlinkSync('/usr/bin/setpriv', join(bin, 'setpriv'))
+    const { stdout, stderr } = setUp('--for', 'bench')
+    expect(stdout).toMatch(/Missing on this machine: .*wrk, openssl\./)
+    expect(stderr).not.toContain('Missing on this machine')
+  })
+
   it('refuses a purpose that it does not know, and explains itself when asked', () => {
     expect(setUp('--for', 'nothing').status).toBe(2)
     const help = setUp('--help')

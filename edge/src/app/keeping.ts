@@ -65,7 +65,8 @@ export async function startKeeping(options: KeepingOptions): Promise<Keeping> {
   }
   const purges = new PurgeTable()
   const opened: { store?: DiskStore; log?: PurgeLog } = {}
-  for (const { path } of config.cache.disks) await mkdir(path, { recursive: true, mode: 0o700 }).catch((error: unknown) => onFault('open', error))
+  for (const { path } of config.cache.disks)
+    await mkdir(path, { recursive: true, mode: 0o700 }).catch((error: unknown) => onFault('open', error))
   const store = await DiskStore.open({
     disks: config.cache.disks,
     now,
@@ -96,7 +97,15 @@ export async function startKeeping(options: KeepingOptions): Promise<Keeping> {
   const stopFills = new AbortController()
   // Every running fill listens, so there may be many.
   setMaxListeners(0, stopFills.signal)
-  const origins = buildOrigins(config, { metrics: originMetrics(registry, config.origins.map(({ id }) => id)), log, now, random })
+  const origins = buildOrigins(config, {
+    metrics: originMetrics(
+      registry,
+      config.origins.map(({ id }) => id),
+    ),
+    log,
+    now,
+    random,
+  })
   let runningFills = () => 0
   const metrics = keeperMetrics(registry, { disks: () => store.stats(), runningFills: () => runningFills() })
   const keeper = buildKeeper(config, {

@@ -63,6 +63,9 @@ export class Listeners {
   #told(pair: TlsPair): void {
     this.#metrics ??= tlsMetrics(this.#registry)
     this.#metrics.certificateExpiry.set(pair.expiresAt / 1000)
-    this.#log.info({ fingerprint: pair.fingerprint, names: pair.names, expires: new Date(pair.expiresAt).toISOString() }, 'certificate in force')
+    this.#log.info(
+      { fingerprint: pair.fingerprint, names: pair.names, expires: new Date(pair.expiresAt).toISOString() },
+      'certificate in force',
+    )
   }
 }

@@ -27,7 +27,9 @@ export function playerObserver(
     const { cmcdRequest, cmcdObject, cmcdSession, cmcdStatus } = headers
     const fields = cmcdRequest ?? cmcdObject ?? cmcdSession ?? cmcdStatus
     const told = reader && (query !== '' || fields !== undefined)
-    const cmcd = told ? reader.read(query, fields === undefined ? undefined : [cmcdRequest, cmcdObject, cmcdSession, cmcdStatus]) : undefined
+    const cmcd = told
+      ? reader.read(query, fields === undefined ? undefined : [cmcdRequest, cmcdObject, cmcdSession, cmcdStatus])
+      : undefined
     if (!plan) return
     const next = plan.propose({ url: exchange.path, media }, cmcd)
     if (next === undefined || next === path || next === formatMediaPath(media)) return

@@ -175,7 +175,8 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
       counters.count(decision, exchange.bytesSent, exchange.headAfterMs < 0 ? undefined : exchange.headAfterMs)
       if (decision.phase !== 'hit') countRare(exchange, metrics, counters)
       else if (exchange.aborted) countEnd(exchange, metrics)
-      if (exchange.failure !== undefined && !(exchange.failure instanceof MillraceError)) log.error({ err: exchange.failure }, 'request failed')
+      if (exchange.failure !== undefined && !(exchange.failure instanceof MillraceError))
+        log.error({ err: exchange.failure }, 'request failed')
       access.over(exchange)
     },
   })

@@ -39,7 +39,11 @@ export async function startEdge(config: Config, dependencies: EdgeDependencies):
       running: () => (state.stopping ? 'stopping' : undefined),
       listener: () => (state.serving ? undefined : 'not listening yet'),
     },
-    handle: edgeAdmin(() => state.config, () => state.sources, log),
+    handle: edgeAdmin(
+      () => state.config,
+      () => state.sources,
+      log,
+    ),
   })
   const closing: StopPhase[] = [{ name: 'admin', timeoutMs: 1000, run: () => admin.close() }]
   try {

@@ -23,9 +23,10 @@ export interface Negotiated {
 
 /** What a client of OpenSSL's defaults, as wrk is, agrees on with this port. */
 export async function negotiate(port: number): Promise<Negotiated> {
-  const { stdout, stderr } = await run('openssl', ['s_client', '-connect', `127.0.0.1:${port}`, '-brief', '-no_ign_eof'], {
-    timeout: 10_000,
-  })
+  const running = run('openssl', ['s_client', '-connect', `127.0.0.1:${port}`, '-brief'], { timeout: 10_000 })
+  // It ends with its input.
+  running.child.stdin?.end()
+  const { stdout, stderr } = await running
   const text = stdout + stderr
   const protocol = /^Protocol version: (\S+)$/m.exec(text)?.[1]
   const cipher = /^Ciphersuite: (\S+)$/m.exec(text)?.[1]

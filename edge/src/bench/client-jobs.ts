@@ -2,7 +2,7 @@ import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { quantile } from '@millrace/common/testing/bench'
 import { z } from 'zod'
-import { type Answer, HttpConnection } from './http-connection.js'
+import { type Answer, ClosedEarly, HttpConnection } from './http-connection.js'
 
 /** What the client process can be told to do. */
 export const jobSchema = z.discriminatedUnion('job', [
@@ -41,6 +41,8 @@ export interface Crowd {
   errors: Record<string, number>
   requests: number
   idleRequests: number
+  /** Connections that the server had closed when they were to be used again: opened anew, as every client does. */
+  reopened: number
   p50Ms: number
   p99Ms: number
 }
@@ -111,11 +113,11 @@ async function crowd({ port, target, idle, periodMs, busy, seconds }: Extract<Jo
   // The busy ones begin when all the others are there.
   const gatherMs = idle > 0 ? periodMs : 0
   const end = performance.now() + gatherMs + seconds * 1000
-  const many = idle > 0 ? askInTurn(port, target, { idle, periodMs, end, note, fail }) : Promise.resolve(0)
+  const many = idle > 0 ? askInTurn(port, target, { idle, periodMs, end, note, fail }) : Promise.resolve({ answered: 0, reopened: 0 })
   await delay(gatherMs)
-  const busyConnections = await openMany(port, busy)
   const latencies: number[] = []
-  const ask = async (connection: HttpConnection) => {
+  const ask = async () => {
+    const connection = await HttpConnection.open(port)
     while (performance.now() < end) {
       const answer = await connection.get(target)
       note(answer)
@@ -123,28 +125,39 @@ async function crowd({ port, target, idle, periodMs, busy, seconds }: Extract<Jo
     }
     connection.close()
   }
-  await Promise.all(busyConnections.map((connection) => ask(connection).catch(fail)))
-  const idleRequests = await many
-  return { errors, requests: latencies.length, idleRequests, p50Ms: quantile(latencies, 0.5), p99Ms: quantile(latencies, 0.99) }
+  await Promise.all(Array.from({ length: busy }, () => ask().catch(fail)))
+  const { answered: idleRequests, reopened } = await many
+  const requests = latencies.length
+  return { errors, requests, idleRequests, reopened, p50Ms: quantile(latencies, 0.5), p99Ms: quantile(latencies, 0.99) }
 }
 
 /**
  * Opens `idle` connections one after the other over the first period, each of which asks as soon as it is open and then once in every
- * period: a server that cuts silent connections must not cut these. @returns how many requests were answered.
+ * period.
  */
 async function askInTurn(
   port: number,
   target: string,
   options: { idle: number; periodMs: number; end: number; note: (answer: Answer) => void; fail: (error: Error) => void },
-): Promise<number> {
+): Promise<{ answered: number; reopened: number }> {
   const { idle, periodMs, end, note, fail } = options
   let answered = 0
+  let reopened = 0
   const visit = async (index: number, began: number) => {
     await delay(Math.max(0, began + (index / idle) * periodMs - performance.now()))
-    const connection = await HttpConnection.open(port)
-    for (let due = performance.now(); due < end; due += periodMs) {
+    let connection = await HttpConnection.open(port)
+    note(await connection.get(target))
+    answered++
+    for (let due = performance.now() + periodMs; due < end; due += periodMs) {
       await delay(Math.max(0, due - performance.now()))
-      note(await connection.get(target))
+      const answer = await connection.get(target).catch(async (error: Error) => {
+        // RFC 9112 §9.3.1: a client may send an idempotent request again when its connection was closed before any answer.
+        if (!(error instanceof ClosedEarly)) throw error
+        reopened++
+        connection = await HttpConnection.open(port)
+        return connection.get(target)
+      })
+      note(answer)
       answered++
     }
     return connection
@@ -155,7 +168,7 @@ async function askInTurn(
     if (visited.status === 'fulfilled') visited.value.close()
     else fail(visited.reason as Error)
   }
-  return answered
+  return { answered, reopened }
 }
 
 async function openMany(port: number, count: number): Promise<HttpConnection[]> {

@@ -1,8 +1,8 @@
 import { atLeast, type Bar, median, notJudged } from '@millrace/common/testing/bench'
-import { hasSection, RAM_OFF } from '../harness/edge-config.js'
+import { RAM_OFF } from '../harness/edge-config.js'
 import { type Negotiated, negotiate } from './certificate.js'
 import { type BenchObject, OBJECTS, PLAYLIST, SEGMENT, SMALL_SEGMENT } from './objects.js'
-import { type Bench, NO_FEATURE, NO_VARNISH, type PartResult } from './part.js'
+import { type Bench, NO_VARNISH, type PartResult } from './part.js'
 import { ratioOf, type Samples, samplesTable } from './samples.js'
 import type { Server, ServerName } from './server.js'
 import { startEdgeServer, startPeers, withServers } from './servers.js'
@@ -19,8 +19,10 @@ interface Case {
 /** Hits in the clear: from RAM, and from disk with the page cache warm. */
 export async function measureHits(bench: Bench): Promise<PartResult> {
   const origin = bench.origin
-  const edges = [await startEdgeServer(bench, 'edge (disk)', origin.port, { ram: RAM_OFF })]
-  if (hasSection('ram')) edges.push(await startEdgeServer(bench, 'edge', origin.port, {}))
+  const edges = [
+    await startEdgeServer(bench, 'edge (disk)', origin.port, { ram: RAM_OFF }),
+    await startEdgeServer(bench, 'edge', origin.port, {}),
+  ]
   const samples = await withServers([...(await startPeers(bench)), ...edges], async (servers) => {
     for (const server of servers) await warm(server, OBJECTS)
     const measured = await runRounds(
@@ -53,7 +55,7 @@ export async function measureTls(bench: Bench): Promise<PartResult> {
       ratioBar(bench, samples, { us: 'edge', peer: 'nginx', object, tls: true, limit, goal })
     return [against(SEGMENT, 0.8, 1), against(PLAYLIST, 1.15, 1.3)]
   }
-  if (!hasSection('tls') || !bench.certificate) return { bars: bars([]), tables: [], notes: [], detail: {} }
+  if (!bench.certificate) return { bars: bars([]), tables: [], notes: [], detail: {} }
   const origin = bench.origin
   const edge = await startEdgeServer(bench, 'edge', origin.port, { tls: bench.certificate })
   let agreed: Negotiated | undefined
@@ -113,7 +115,7 @@ function ratioBar(
   const ratios = ratioOf(samples, of)
   const measured = atLeast(name, median(ratios), of.limit, of.goal)
   if (ratios.length > 0) return measured
-  const lacks = of.tls && !bench.certificate ? 'openssl is not installed' : NO_FEATURE(of.tls ? 'TLS' : 'RAM tier')
+  const lacks = 'openssl is not installed'
   return { ...notJudged(measured, of.peer === 'varnish' && !bench.varnish ? NO_VARNISH : lacks), value: null }
 }
 

@@ -13,6 +13,9 @@ export interface Answer {
   wholeMs: number
 }
 
+/** The server has closed the connection before it sent anything of an answer. */
+export class ClosedEarly extends Error {}
+
 interface Pending {
   sentAt: number
   resolve: (answer: Answer) => void
@@ -36,8 +39,8 @@ export class HttpConnection {
     this.#socket = socket
     socket.setNoDelay(true)
     socket.on('data', (chunk) => this.#take(chunk))
-    socket.on('error', (error) => this.#fail(error))
-    socket.on('close', () => this.#fail(new Error('the connection was closed')))
+    socket.on('error', (error) => this.#closed(error.message))
+    socket.on('close', () => this.#closed('the connection was closed'))
   }
 
   static open(port: number): Promise<HttpConnection> {
@@ -55,7 +58,7 @@ export class HttpConnection {
   get(target: string, options: { digest?: boolean } = {}): Promise<Answer> {
     return new Promise((resolve, reject) => {
       if (this.#pending) return reject(new Error('one request at a time'))
-      if (this.#socket.destroyed) return reject(new Error('the connection was closed'))
+      if (this.#socket.destroyed) return reject(new ClosedEarly('the connection was closed'))
       this.#pending = { sentAt: performance.now(), resolve, reject, hash: options.digest ? createHash('sha256') : undefined }
       this.#socket.write(`GET ${target} HTTP/1.1\r\nhost: bench\r\n\r\n`)
     })
@@ -104,6 +107,10 @@ export class HttpConnection {
     this.#head = ''
     this.#bytes = 0
     pending.resolve(answer)
+  }
+
+  #closed(message: string): void {
+    this.#fail(this.#head === '' ? new ClosedEarly(message) : new Error(message))
   }
 
   #fail(error: Error): void {

@@ -11,7 +11,7 @@ import { missCount } from './miss.js'
 import { NGINX_FLAGS, type NginxOrigin, startNginxOrigin } from './nginx.js'
 import { writeObjects } from './objects.js'
 import { type Options, parseOptions, USAGE } from './options.js'
-import type { Bench, PartResult } from './part.js'
+import { type Bench, NOTHING, type PartResult } from './part.js'
 import { PARTS } from './parts.js'
 import { pinThisProcess } from './pin.js'
 import { throttledCount } from './throttled.js'
@@ -96,8 +96,6 @@ async function runPart(part: (typeof PARTS)[number], run: Bench): Promise<PartRe
   }
 }
 
-const NOTHING: PartResult = { bars: [], tables: [], notes: [], detail: {} }
-
 function notRun(part: string, why: string, ok: false | null): Bar {
   return { name: `part ${part}`, value: null, bound: 'runs', ok, why }
 }
@@ -113,7 +111,7 @@ function flags(options: Options): string[] {
     `\`npm run bench:edge\`: ${options.rounds} rounds, ${options.seconds} s each, ${WRK_FLAGS}.`,
     `nginx: ${NGINX_FLAGS}.`,
     `Varnish: ${VARNISH_FLAGS}.`,
-    'Edge: shipped defaults, signed routes demanded; "edge (disk)" is the same with a RAM tier too small for these objects.',
+    'Edge: shipped defaults, signed routes demanded; "edge (disk)" is the same without its RAM tier.',
     'Origin: nginx with static files, the same for all three.',
   ]
 }

@@ -3,12 +3,12 @@ import { performance } from 'node:perf_hooks'
 import { setTimeout as delay } from 'node:timers/promises'
 import { atLeast, atMost, type Bar, median, notJudged } from '@millrace/common/testing/bench'
 import { until } from '@millrace/common/testing/until'
-import { hasSection, RAM_OFF } from '../harness/edge-config.js'
+import { RAM_OFF } from '../harness/edge-config.js'
 import type { EdgeProcess } from '../harness/edge-process.js'
 import { sumOf } from '../harness/metrics-text.js'
 import { cpuSeconds, residentBytes } from '../harness/proc.js'
 import { HttpConnection } from './http-connection.js'
-import { type Bench, NO_FEATURE, type PartResult } from './part.js'
+import { type Bench, type PartResult } from './part.js'
 import { PLANTED_BYTES, plant } from './plant.js'
 import { type EdgeExtras, type EdgeServer, startEdgeServer, withServers } from './servers.js'
 import { runWrk, type Sample } from './wrk.js'
@@ -40,8 +40,7 @@ export async function measureMillion(bench: Bench): Promise<PartResult> {
     })
     await server.edge.stop()
     const afterStop = await restart(server, objects)
-    process.kill(server.edge.pid, 'SIGKILL')
-    await server.edge.exited()
+    await server.edge.kill()
     const afterKill = await restart(server, objects)
     const full = await restingMemory(server)
     const memoryMB = (full - empty) / 1e6
@@ -164,7 +163,6 @@ end
 }
 
 function judge(bar: Bar, objects: number): Bar {
-  if (!hasSection('workers')) return notJudged(bar, NO_FEATURE('workers'))
   return objects >= FULL ? bar : notJudged(bar, `a short run with ${objects} objects`)
 }
 

@@ -36,6 +36,8 @@ export interface PartResult {
   detail: Record<string, unknown>
 }
 
+export const NOTHING: PartResult = { bars: [], tables: [], notes: [], detail: {} }
+
 export interface Part {
   name: string
   /** For `--help`. */
@@ -44,4 +46,3 @@ export interface Part {
 }
 
 export const NO_VARNISH = 'Varnish is not installed'
-export const NO_FEATURE = (name: string) => `this edge has no ${name}`

@@ -18,7 +18,9 @@ const COMPRESSIBLE = /^(application\/(vnd\.apple\.mpegurl|x-mpegurl|dash\+xml|js
 /** Whether an entry may be answered in a content coding; its answers then say `Vary: accept-encoding` (RFC 9110 §12.5.5). */
 export function isCompressible(meta: FillMeta): boolean {
   return (
-    (meta.length ?? 0) >= MIN_BYTES && headerOf(meta, 'content-encoding') === undefined && COMPRESSIBLE.test(headerOf(meta, 'content-type') ?? '')
+    (meta.length ?? 0) >= MIN_BYTES &&
+    headerOf(meta, 'content-encoding') === undefined &&
+    COMPRESSIBLE.test(headerOf(meta, 'content-type') ?? '')
   )
 }
 

@@ -124,7 +124,12 @@ export class OpenFiles {
   async #read(fd: number, key: CacheKey): Promise<OpenEntry | undefined> {
     const block = Buffer.allocUnsafe(BODY_OFFSET)
     if ((await readFully(fd, block, 0)) !== BODY_OFFSET) return this.#damaged(key, '', 'has no whole header')
-    const header = decodeHeader(block)
+    let header = decodeHeader(block)
+    if (!header) {
+      // A new head may be being written in its place just now.
+      await readFully(fd, block, 0)
+      header = decodeHeader(block)
+    }
     if (!header || header.meta.key !== key.text) return this.#damaged(key, header?.meta.id ?? '', 'has no valid header')
     const { meta } = header
     const stat = fstatSync(fd)

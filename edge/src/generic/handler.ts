@@ -85,7 +85,13 @@ class GenericRequestRun {
   readonly #trace: Trace | undefined
   readonly #abort = new AbortController()
 
-  constructor(exchange: Exchange, fields: readonly HeaderField[], path: GenericPath, dependencies: GenericDependencies, trace: Trace | undefined) {
+  constructor(
+    exchange: Exchange,
+    fields: readonly HeaderField[],
+    path: GenericPath,
+    dependencies: GenericDependencies,
+    trace: Trace | undefined,
+  ) {
     this.#exchange = exchange
     this.#fields = fields
     this.#path = path
@@ -209,7 +215,14 @@ class GenericRequestRun {
 
   #answer(planned: Lookup, meta: FillMeta, body: BodyReader, decision: Decision, details: CacheStatusDetails): Promise<void> {
     const said = { edgeId: this.#deps.edgeId, decision, details }
-    return answerStored(this.#exchange, { meta, body, fields: planned.fields, said, now: this.#deps.now(), sending: this.#deps.sending(this.#exchange) })
+    return answerStored(this.#exchange, {
+      meta,
+      body,
+      fields: planned.fields,
+      said,
+      now: this.#deps.now(),
+      sending: this.#deps.sending(this.#exchange),
+    })
   }
 
   /**

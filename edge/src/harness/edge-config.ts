@@ -10,7 +10,7 @@ export interface EdgeSettings {
   cacheSize: string
   maxObject?: string
   /** The edge's own default when absent. */
-  ram?: { size: string; maxObject: string }
+  ram?: { size: string }
   workers?: number
   tls?: { port: number; cert: string; key: string }
   origins: readonly { id: string; url: string }[]
@@ -19,19 +19,18 @@ export interface EdgeSettings {
   drainTimeout?: string
 }
 
-/** Everything is served from disk. */
-export const RAM_OFF = { size: '0B', maxObject: '0B' }
+/** Whatever is stored is read from disk. */
+export const RAM_OFF = { size: '0B' }
 
 /** The edge's config file. The one place that knows its shape. */
 export function edgeConfig(settings: EdgeSettings): Record<string, unknown> {
   const limit = settings.maxObject === undefined ? {} : { maxObject: settings.maxObject }
-  const disk = { path: settings.cachePath, size: settings.cacheSize }
   const { tls } = settings
   const config: Record<string, unknown> = {
     id: 'bench',
     listen: `127.0.0.1:${settings.port}`,
     admin: { listen: `127.0.0.1:${settings.adminPort}` },
-    cache: { disks: [disk], ...limit },
+    cache: { path: settings.cachePath, size: settings.cacheSize, ...limit },
     origins: settings.origins,
     routes: { keys: settings.keys, require: true },
     ...(settings.drainTimeout === undefined ? {} : { drainTimeout: settings.drainTimeout }),

@@ -7,7 +7,7 @@ import { until } from '@millrace/common/testing/until'
 import { request } from 'undici'
 import { type Child, lastLines, startChild } from './child.js'
 import { type EdgeSettings, edgeConfig } from './edge-config.js'
-import { processTree } from './proc.js'
+import { isRunning, processTree } from './proc.js'
 
 export const EDGE_MAIN = fileURLToPath(new URL('../main.js', import.meta.url))
 const KEY_ID = 'bench'
@@ -99,8 +99,11 @@ export class EdgeProcess {
     return this.#running().stop(40_000)
   }
 
-  exited(): Promise<unknown> {
-    return this.#running().exited
+  /** SIGKILL to all of it at once, or to its first process alone. Resolves when every process of it is gone, which the others must see to. */
+  async kill(which: 'all' | 'parent' = 'all'): Promise<void> {
+    const pids = this.pids()
+    for (const pid of which === 'all' ? pids : pids.slice(0, 1)) process.kill(pid, 'SIGKILL')
+    await until('a killed edge to be gone', () => !pids.some(isRunning))
   }
 
   async admin(path: string): Promise<string> {

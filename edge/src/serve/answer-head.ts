@@ -83,4 +83,3 @@ export class AnswerHeads {
 
 /** RFC 9110 §15.4.5: representation metadata that a 304 SHOULD NOT carry. */
 const NOT_IN_304 = ['content-type', 'content-encoding', 'content-language', 'content-range', 'accept-ranges']
-

@@ -71,7 +71,6 @@ export class Hits {
     }
   }
 
-
   /** Resolves when the answer is whole or given up. @throws MillraceError `body-broken` */
   async answerFile(exchange: Exchange, entry: OpenEntry, name: RequestClass, now: number, sending: Sending): Promise<void> {
     const second = Math.floor(now / 1000)

@@ -1,5 +1,5 @@
-import { BODY_BROKEN } from '../cache/body.js'
 import type { BodyReader } from '../cache/body.js'
+import { BODY_BROKEN } from '../cache/body.js'
 import { type EntryMeta, type FillMeta, headerOf } from '../cache/entry-meta.js'
 import type { CacheKey } from '../cache/key.js'
 import { staleness } from '../cache/serving.js'
@@ -10,9 +10,8 @@ import { type Sending, sendPieces, sendToEnd } from '../http/send.js'
 import type { FillRequest, Keeper } from '../keeper/contract.js'
 import type { FillFiles } from '../keeper/fill-files.js'
 import { type FindDependencies, type Found, find } from '../keeper/find.js'
-import type { OriginGroup } from '../origin/contract.js'
+import type { Attempt, OriginGroup } from '../origin/contract.js'
 import { allMissing, exhausted } from '../origin/fallback.js'
-import type { Attempt } from '../origin/contract.js'
 import type { Trace } from '../origin/trace.js'
 import type { Decision, RequestClass } from '../phase.js'
 import type { PurgeView } from '../purge/contract.js'
@@ -164,13 +163,7 @@ export class Media {
   }
 
   /** Closes `body`. */
-  async #answerBody(
-    exchange: Exchange,
-    meta: EntryMeta | FillMeta,
-    body: BodyReader,
-    decision: Decision,
-    sending: Sending,
-  ): Promise<void> {
+  async #answerBody(exchange: Exchange, meta: EntryMeta | FillMeta, body: BodyReader, decision: Decision, sending: Sending): Promise<void> {
     const { heads, now, boundary } = this.#deps
     exchange.decision = decision
     try {

@@ -1,8 +1,8 @@
-import { mediaClass, type MediaClass } from '@millrace/common/contracts/media-url'
+import { type MediaClass, mediaClass } from '@millrace/common/contracts/media-url'
 import { LRUCache } from 'lru-cache'
+import type { CachedGuard } from '../auth/route-token.js'
 import { type CacheKey, cacheKey } from '../cache/key.js'
 import { parseTarget, type Target } from '../http/target.js'
-import type { CachedGuard } from '../auth/route-token.js'
 
 /** A URL that this edge serves, understood once: parsed, its signature checked, its key hashed. */
 export interface Resolved extends Target {
