@@ -128,7 +128,11 @@ class FolderWriter implements EntryWriter {
 
   async write(chunk: Uint8Array): Promise<void> {
     await this.#failures.write?.(this.#length)
-    await this.#handle.write(chunk, 0, chunk.length, HEADER_BYTES + this.#length)
+    // A disk that fills up takes a part first.
+    for (let done = 0; done < chunk.length; ) {
+      const { bytesWritten } = await this.#handle.write(chunk, done, chunk.length - done, HEADER_BYTES + this.#length + done)
+      done += bytesWritten
+    }
     this.#length += chunk.length
   }
 

@@ -24,6 +24,7 @@ export interface Ended {
 
 export interface TestKeeper {
   keeper: LocalKeeper
+  folder: string
   store: FolderStore
   files: FillFiles
   /** Moves the clock of lifetimes. */
@@ -50,9 +51,9 @@ export interface Answer {
 /** A keeper over real files and real origins `o1`, `o2` …, with a clock that a test moves. */
 export async function startKeeper(
   origins: TestOrigin[],
-  options: Partial<LocalKeeperOptions & { maxObject: number }> = {},
+  options: Partial<LocalKeeperOptions & { maxObject: number; folder: string }> = {},
 ): Promise<TestKeeper> {
-  const folder = await mkdtemp(join(tmpdir(), 'millrace-keeper-'))
+  const folder = options.folder ?? (await mkdtemp(join(tmpdir(), 'millrace-keeper-')))
   const store = new FolderStore(folder)
   const group = new SimpleOrigins(Object.fromEntries(origins.map((origin, index) => [`o${index + 1}`, origin.url])))
   const stop = new AbortController()
@@ -95,6 +96,7 @@ export async function startKeeper(
   const known = origins.map((_origin, index) => `o${index + 1}`)
   const test: TestKeeper = {
     keeper,
+    folder,
     store,
     files,
     advance: (ms) => {

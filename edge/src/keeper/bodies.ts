@@ -52,8 +52,11 @@ class FillBody implements BodyReader {
     const { first, meta, location } = ready
     // Before it is needed: a purge or a failing disk may take the file's name away, but not from whoever has it open.
     if (location.kind === 'file' && meta.length !== first.length) {
-      if (fill.available > first.length) this.#open()
-      else void fill.progress(first.length).then(() => this.#open())
+      const open = () => {
+        if (fill.available > first.length) void this.#open()
+      }
+      if (fill.available > first.length) open()
+      else void fill.progress(first.length).then(open)
     }
   }
 

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { MillraceError } from '@millrace/common/errors'
 import type { EntryMeta, FillMeta, HeaderField } from '../cache/entry-meta.js'
 import type { StalePolicy } from '../cache/judge.js'
+import type { CacheKey } from '../cache/key.js'
 import type { CacheStore, EntryWriter } from '../cache/store.js'
 import type { Attempt, Fetched, OriginAnswer, OriginGroup, OriginRequest } from '../origin/contract.js'
 import type { PurgeView } from '../purge/contract.js'
@@ -11,6 +12,7 @@ import { Growing } from './growing.js'
 import { MemoryBody, type MemoryBudget } from './memory.js'
 import type { Policy, Variants } from './policy-contract.js'
 import { bodyBreak, conditionalFields, missingOnRoute, outcomeOfBreak, resourceOf, withContentType } from './response.js'
+import { type Target, targetOf, type VariantShelves } from './variants.js'
 
 /**
  * How a fill ended; a metrics label. `revalidated`: a 304 confirmed the stored entry; `failed`: no origin gave a byte; `broken`: the origin
@@ -28,6 +30,7 @@ export interface FillDependencies {
   store: Pick<CacheStore, 'create' | 'rewrite' | 'drop'>
   policy: Policy
   variants: Variants
+  shelves: VariantShelves
   /** For media whose origin says nothing of it. */
   stale: StalePolicy
   purges: PurgeView
@@ -74,6 +77,7 @@ export class FillRun extends Growing implements Fill {
   readonly #deps: FillDependencies
   #tellHead!: (head: FillHead) => void
   #memory: MemoryBody | undefined
+  #target: Target | undefined
   #holds = 0
   #ended = false
 
@@ -171,15 +175,17 @@ export class FillRun extends Growing implements Fill {
 
   async #take(answer: OriginAnswer, attempts: readonly Attempt[]): Promise<FillOutcome> {
     const { policy, fits, maxObject, now } = this.#deps
-    const { key, upstream } = this.request
+    const { upstream } = this.request
     const verdict = policy.judge(answer, resourceOf(upstream), now(), maxObject, this.#deps.stale)
     if (!verdict.store) return this.#pass(answer, verdict.reason)
     const headers = policy.storableHeaders(answer.fields)
     if (!headers) return this.#pass(answer, 'head-too-large')
+    const target = this.#targetOf(answer)
+    if (!target) return this.#pass(answer, 'vary')
     const { store: _, ...lifetimes } = verdict
     const meta: FillMeta = {
       id: randomBytes(8).toString('hex'),
-      key: key.text,
+      key: target.key.text,
       status: answer.status,
       headers: withContentType(headers, upstream),
       length: answer.length,
@@ -191,7 +197,8 @@ export class FillRun extends Growing implements Fill {
     // What was merely not here was asked for at an origin that doesn't have it: that is the news.
     const absent = this.cause === 'cold' || this.cause === 'evicted'
     if (absent && attempts[0]?.outcome === 'missing') this.cause = 'replica-missing'
-    const writer = await this.#create(answer.length)
+    this.#target = target
+    const writer = await this.#create(target.key, answer.length)
     if (!writer && !this.#deps.memory) return this.#pass(answer, 'not-now')
     if (answer.length !== undefined && answer.length <= FIRST_BYTES) return this.#gather(answer, attempts, meta, answer.length, writer)
     return this.#stream(answer, attempts, meta, writer)
@@ -297,6 +304,7 @@ export class FillRun extends Growing implements Fill {
     }
     try {
       await writer.commit(meta)
+      if (this.#target && this.#target.varies.length > 0) await this.#deps.shelves.added(this.#target, meta)
       return 'stored'
     } catch (error) {
       // The viewers have the bytes all the same.
@@ -350,9 +358,15 @@ export class FillRun extends Growing implements Fill {
     }
   }
 
-  async #create(length: number | undefined): Promise<EntryWriter | undefined> {
+  #targetOf(answer: OriginAnswer): Target | undefined {
+    const { key, upstream } = this.request
+    if (upstream.mode === 'media') return { key, varies: [], base: key }
+    return targetOf(key, answer.headers.vary, upstream.headers, this.#deps.variants)
+  }
+
+  async #create(key: CacheKey, length: number | undefined): Promise<EntryWriter | undefined> {
     try {
-      return await this.#deps.store.create(this.request.key, length)
+      return await this.#deps.store.create(key, length)
     } catch (error) {
       this.#deps.onFault('create', error)
       return undefined

@@ -10,6 +10,7 @@ import { MemoryBudget } from './memory.js'
 import { NegativeCache } from './negative.js'
 import { PrefetchBudget, type PrefetchLimits, type PrefetchOutcome } from './prefetch-budget.js'
 import { selectHead } from './selection.js'
+import { VariantShelves } from './variants.js'
 
 export interface LocalKeeperOptions {
   maxFills: number
@@ -23,7 +24,7 @@ export interface LocalKeeperOptions {
   onPrefetch: (outcome: PrefetchOutcome) => void
 }
 
-export type LocalKeeperDependencies = Omit<FillDependencies, 'store' | 'memory'> & { store: CacheStore }
+export type LocalKeeperDependencies = Omit<FillDependencies, 'store' | 'memory' | 'shelves'> & { store: CacheStore }
 
 /** How long a response that may not be stored is remembered as such, so that its viewers don't queue behind one another's fills. */
 const PASS_TTL_MS = 10_000
@@ -48,7 +49,7 @@ export class LocalKeeper implements Keeper {
     const { store, purges, now } = dependencies
     this.#memory = options.memoryBytes > 0 ? new MemoryBudget(options.memoryBytes) : undefined
     this.#store = store
-    this.#deps = { ...dependencies, memory: this.#memory }
+    this.#deps = { ...dependencies, memory: this.#memory, shelves: new VariantShelves(store) }
     this.#options = options
     this.#flights = new Flights(
       { maxFlights: options.maxFills, maxJoins: options.maxWaiters, lockTimeoutMs: options.lockTimeoutMs },

@@ -96,7 +96,7 @@ export class MemoryBody implements GrowingChunks {
   /** The block that the next byte goes into. */
   #block(within: number): Buffer {
     const last = this.#blocks.at(-1)
-    if (last && within > 0) return last
+    if (last && within > 0 && within < last.length) return last
     const wanted = this.#told === undefined ? BLOCK_BYTES : Math.min(BLOCK_BYTES, this.#told - this.#length)
     if (wanted <= 0) throw new RangeError('the body is longer than its length')
     const needed = this.#length + wanted - this.#taken
