@@ -57,7 +57,7 @@ describe('AccessLog', () => {
   it('keeps a flood of refusals from becoming a flood of lines', () => {
     let now = 1_700_000_000_000
     const log = new AccessLog({ write: () => {} }, { sample: 0, always: ['refused'], random: () => 0, now: () => now })
-    const wanted = () => Array.from({ length: 5000 }, () => log.wants('refused')).filter(Boolean).length
+    const wanted = () => Array.from({ length: 5000 }, () => log.always('refused')).filter(Boolean).length
     expect(wanted()).toBe(1000)
     expect(log.suppressed).toBe(4000)
     now += 1000
@@ -86,7 +86,7 @@ describe('AccessLog', () => {
       client: '203.0.113.7',
       session: 'a"b',
     })
-    expect(JSON.parse(logged({ ...EXCHANGE, aborted: true, broken: true, headAfterMs: undefined }))).toMatchObject({
+    expect(JSON.parse(logged({ ...EXCHANGE, aborted: true, broken: true, headAfterMs: -1 }))).toMatchObject({
       aborted: true,
       broken: true,
     })
@@ -95,10 +95,10 @@ describe('AccessLog', () => {
   it('wants its sample, and every request of some phases', () => {
     let next = 0
     const log = new AccessLog({ write: () => {} }, { sample: 0.25, always: ['error'], random: () => (next++ % 8) / 8, now: Date.now })
-    expect(Array.from({ length: 8 }, () => log.wants('hit')).filter(Boolean)).toHaveLength(2)
-    expect(Array.from({ length: 8 }, () => log.wants('error')).filter(Boolean)).toHaveLength(8)
+    expect(Array.from({ length: 8 }, () => log.sampled()).filter(Boolean)).toHaveLength(2)
+    expect(Array.from({ length: 8 }, () => log.always('error')).filter(Boolean)).toHaveLength(8)
     const none = new AccessLog({ write: () => {} }, { sample: 0, always: [], random: () => 0, now: Date.now })
-    expect(none.wants('error')).toBe(false)
+    expect(none.always('error')).toBe(false)
   })
 })
 

@@ -79,7 +79,7 @@ export class AccessLog {
       origin: decision.origin,
       cause: decision.cause,
       bytes: exchange.bytesSent,
-      headMs: rounded(exchange.headAfterMs),
+      headMs: exchange.headAfterMs < 0 ? undefined : rounded(exchange.headAfterMs),
       ms: rounded(details.ms),
       aborted: exchange.aborted || undefined,
       broken: exchange.broken || undefined,
@@ -107,6 +107,6 @@ export function redactPath(path: string): string {
 }
 
 /** To a microsecond. */
-function rounded(ms: number | undefined): number | undefined {
-  return ms === undefined ? undefined : Math.round(ms * 1000) / 1000
+function rounded(ms: number): number {
+  return Math.round(ms * 1000) / 1000
 }

@@ -7,7 +7,7 @@ import { stopInPhases } from '@millrace/common/lifecycle'
 import { createLogger } from '@millrace/common/log'
 import { until } from '@millrace/common/testing/until'
 import { Agent, type Dispatcher, request } from 'undici'
-import { startEdge } from '../src/app.js'
+import { type EdgeApp, startEdge } from '../src/app/single.js'
 import { configSchema } from '../src/config.js'
 import type { TestOrigin } from './origin.js'
 
@@ -27,6 +27,7 @@ export interface Answer {
 export interface TestEdge {
   url: string
   adminUrl: string
+  app: EdgeApp
   port: number
   get: (path: string, headers?: Record<string, string>, method?: Dispatcher.HttpMethod) => Promise<Answer>
   admin: (path: string) => Promise<{ status: number; text: string }>
@@ -50,6 +51,7 @@ export async function startTestEdge(cachePath: string, origins: TestOrigin[], ov
   return {
     url,
     adminUrl,
+    app,
     port: app.address.port,
     get: (path, headers = {}, method = 'GET') => fetchAnswer(agent, url + path, headers, method),
     admin,
@@ -70,6 +72,9 @@ export function edgeConfig(cachePath: string, origins: TestOrigin[], overrides: 
     origins: origins.map((origin, index) => ({ id: `o${index + 1}`, url: origin.url })),
     fetch: { connectTimeout: '1s', headersTimeout: '2s', bodyTimeout: '2s' },
     drainTimeout: '15s',
+    // Probes would be among the requests that a test counts.
+    health: { probe: false },
+    log: { access: { sample: 0, always: [] } },
     ...overrides,
   }
 }
@@ -86,7 +91,7 @@ export async function tempFolder(): Promise<{ path: string; remove: () => Promis
 
 /** Files of entries and of running fills, with what they take on disk. */
 export async function cacheFiles(path: string): Promise<{ entries: string[]; tmp: string[]; diskBytes: number }> {
-  const all = await readdir(join(path, 'v1'), { recursive: true, withFileTypes: true })
+  const all = await readdir(join(path, 'v2'), { recursive: true, withFileTypes: true })
   const files = all.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
   let diskBytes = 0
   for (const file of files) {
@@ -94,8 +99,8 @@ export async function cacheFiles(path: string): Promise<{ entries: string[]; tmp
     diskBytes += Math.ceil((info?.size ?? 0) / 4096) * 4096
   }
   return {
-    entries: files.filter((file) => !file.includes('/v1/tmp/')),
-    tmp: files.filter((file) => file.includes('/v1/tmp/')),
+    entries: files.filter((file) => !file.includes('/v2/tmp/') && !file.endsWith('/v2/index')),
+    tmp: files.filter((file) => file.includes('/v2/tmp/')),
     diskBytes,
   }
 }

@@ -2,21 +2,26 @@ import { connect } from 'node:net'
 import { until } from '@millrace/common/testing/until'
 import { expect, it } from 'vitest'
 import type { Exchange } from '../src/http/exchange.js'
-import { listen } from '../src/http/uws.js'
+import { head } from '../src/http/head.js'
+import { createHttpServer } from '../src/http/uws.js'
 
 const MIB = 1 << 20
 
 it('keeps no more than a chunk of a body of unknown length for a client that reads slowly', async () => {
   const chunk = Buffer.alloc(8 * MIB)
   let exchange: Exchange | undefined
-  const server = await listen({ host: '127.0.0.1', port: 0 }, (taken) => {
-    exchange = taken
-    void (async () => {
-      while (!taken.aborted) await taken.sendChunk({ status: 200, headers: [] }, chunk)
-    })()
+  const server = createHttpServer({
+    handle: (taken) => {
+      exchange = taken
+      void (async () => {
+        while (!taken.aborted) await taken.sendChunk(head(200, []), chunk)
+      })()
+    },
+    onOver: () => undefined,
   })
+  const { address } = await server.listen({ host: '127.0.0.1', port: 0 })
   let received = 0
-  const client = connect(server.address.port, '127.0.0.1', () => client.write('GET / HTTP/1.1\r\nHost: e\r\n\r\n'))
+  const client = connect(address.port, '127.0.0.1', () => client.write('GET / HTTP/1.1\r\nHost: e\r\n\r\n'))
   client.on('data', (data) => {
     received += data.length
     if (received >= 48 * MIB) client.pause()

@@ -1,13 +1,13 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Bar, notJudged } from '@millrace/common/testing/bench'
+import type { Bar } from '@millrace/common/testing/bench'
 import { until } from '@millrace/common/testing/until'
 import { sumOf } from '../harness/metrics-text.js'
 import { bytesOf } from '../harness/told-bytes.js'
 import { runClient } from './client.js'
 import { type CountingOrigin, startCountingOrigin } from './counting-origin.js'
 import { SMALL_SEGMENT } from './objects.js'
-import { type Bench, type PartResult } from './part.js'
+import type { Bench, PartResult } from './part.js'
 import { type EdgeServer, startEdgeServer, withServers } from './servers.js'
 
 const CLIENTS = 1000

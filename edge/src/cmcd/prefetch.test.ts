@@ -2,7 +2,6 @@ import { parseMediaPath } from '@millrace/common/contracts/media-url'
 import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { type MediaRequest, namedNext, numberedNext } from './prefetch.js'
-import { PrefetchBudget } from './prefetch-budget.js'
 import { PrefetchPlan } from './prefetch-plan.js'
 
 const VIDEO = '01hzy3v8k2m4n6p8q0r2s4t6v8'
@@ -130,37 +129,5 @@ describe('PrefetchPlan', () => {
     const plan = new PrefetchPlan({ next: false, now: () => 1 })
     expect(plan.propose(request(), undefined)).toBeUndefined()
     expect(plan.propose(request(), cmcd('fragment-8-f4-v1-x3.m4s'))).toBe(`${DATA}/fragment-8-f4-v1-x3.m4s`)
-  })
-})
-
-describe('PrefetchBudget', () => {
-  it('begins no more than it may at once', () => {
-    const budget = new PrefetchBudget({ maxConcurrent: 2, rate: 1000, now: () => 0 })
-    expect([budget.begin('a'), budget.begin('b'), budget.begin('c')]).toEqual([true, true, false])
-    budget.end('a', { kind: 'failed' })
-    expect(budget.running).toBe(1)
-    expect(budget.begin('c')).toBe(true)
-  })
-
-  it('begins nothing until what was overdrawn is paid back', () => {
-    let now = 1000
-    const budget = new PrefetchBudget({ maxConcurrent: 8, rate: 1000, now: () => now })
-    budget.begin('a')
-    budget.end('a', { kind: 'fetched', bytes: 5000 })
-    now += 3900
-    expect(budget.begin('b')).toBe(false)
-    now += 200
-    expect(budget.begin('b')).toBe(true)
-  })
-
-  it('asks once in ten minutes for what no origin has', () => {
-    let now = 1000
-    const budget = new PrefetchBudget({ maxConcurrent: 8, rate: 1000, now: () => now })
-    expect(budget.begin('a')).toBe(true)
-    budget.end('a', { kind: 'missing' })
-    now += 599_000
-    expect(budget.begin('a')).toBe(false)
-    now += 2000
-    expect(budget.begin('a')).toBe(true)
   })
 })

@@ -104,8 +104,10 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
 function redirectToHttps(exchange: UwsExchange, host: string, port: number): void {
   const name = /^([a-z0-9.-]{1,253}|\[[0-9a-f:.]{2,45}\])(:\d{1,5})?$/i.exec(host)?.[1]
   exchange.decision = { phase: 'refused', class: 'none', tier: 'edge' }
-  if (name === undefined || exchange.badFraming !== undefined || exchange.hasBody)
-    return exchange.answer(head(400, []), '', { close: true })
+  if (name === undefined || exchange.badFraming !== undefined || exchange.hasBody) {
+    exchange.answer(head(400, []), '', { close: true })
+    return
+  }
   const target = `${exchange.path}${exchange.query === '' ? '' : `?${exchange.query}`}`
   exchange.answer(head(308, [['location', `https://${name}${port === 443 ? '' : `:${port}`}${target}`]]), '')
 }

@@ -178,7 +178,7 @@ export class FillRun extends Growing implements Fill {
     const { upstream } = this.request
     const verdict = policy.judge(answer, resourceOf(upstream), now(), maxObject, this.#deps.stale)
     if (!verdict.store) return this.#pass(answer, verdict.reason)
-    const headers = policy.storableHeaders(answer.fields)
+    const headers = policy.storableHeaders(answer.fields, upstream.mode)
     if (!headers) return this.#pass(answer, 'head-too-large')
     const target = this.#targetOf(answer)
     if (!target) return this.#pass(answer, 'vary')
@@ -313,9 +313,10 @@ export class FillRun extends Growing implements Fill {
     }
   }
 
-  /** An answer that one request asked for may be meant for it alone: everybody fetches their own. */
+  /** An answer that one request asked for may be meant for it alone: it gets it where it can, and everybody else fetches their own. */
   async #pass(answer: OriginAnswer, reason: PassReason): Promise<FillOutcome> {
-    answer.discard()
+    const taken = this.request.takesAnswer === true
+    if (!taken) answer.discard()
     const { stale } = this.#task
     if (reason !== 'not-now') {
       this.#task.onUncacheable(reason)
@@ -323,7 +324,7 @@ export class FillRun extends Growing implements Fill {
       if (stale && answer.status < 500) await this.#drop(stale)
     }
     this.end('broken')
-    this.#tell({ kind: 'pass', reason })
+    this.#tell(taken ? { kind: 'pass', reason, answer } : { kind: 'pass', reason })
     return 'passed'
   }
 

@@ -165,7 +165,10 @@ export class LocalKeeper implements Keeper {
           stale,
           cause,
           onMissing: (origins) => this.#negative.add(hash, origins),
-          onUncacheable: (reason) => this.#passing.set(hash, reason),
+          onUncacheable: (reason) => {
+            // That a request was authorized says nothing of the next one, which may not be.
+            if (reason !== 'authorization') this.#passing.set(hash, reason)
+          },
         },
         this.#deps,
       )

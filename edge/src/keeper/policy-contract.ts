@@ -10,7 +10,7 @@ export interface Policy {
   /** The request fields that ask whether an entry is still good (§4.3.1); empty when it has no validator. */
   validatorsOf(meta: EntryMeta): HeaderField[]
   /** What is stored of a response's fields (§3.1); undefined when that is more than an entry can hold. */
-  storableHeaders(fields: readonly HeaderField[]): HeaderField[] | undefined
+  storableHeaders(fields: readonly HeaderField[], mode: Resource['mode']): HeaderField[] | undefined
 }
 
 /** Which of the responses to one URL a request may have, in generic mode (RFC 9111 §4.1). */

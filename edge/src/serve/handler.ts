@@ -45,9 +45,13 @@ export class Handler {
   handle(exchange: Exchange): void {
     const { hits, resolver, admit, paced, onMedia } = this.#deps
     const turnedDown = admit(exchange)
-    if (turnedDown) return this.#refuse(exchange, turnedDown.error, REFUSED, { close: exchange.hasBody, fields: turnedDown.fields })
+    if (turnedDown) {
+      this.#refuse(exchange, turnedDown.error, REFUSED, { close: exchange.hasBody, fields: turnedDown.fields })
+      return
+    }
     if (exchange.badFraming !== undefined) {
-      return this.#refuse(exchange, refused(400, 'bad-framing', exchange.badFraming), REFUSED, { close: true })
+      this.#refuse(exchange, refused(400, 'bad-framing', exchange.badFraming), REFUSED, { close: true })
+      return
     }
     // The way of nearly every request: a known URL whose entry is in RAM. Nothing here waits or allocates more than the answer needs.
     if (exchange.method === 'GET' && !exchange.hasBody && !paced()) {
@@ -70,15 +74,18 @@ export class Handler {
     if (method !== 'GET' && method !== 'HEAD' && method !== 'OPTIONS') {
       // Closed, because whatever body follows is not read.
       const fields: HeaderField[] = [['allow', ALLOWED_METHODS]]
-      return this.#refuse(exchange, refused(405, 'method-not-allowed', 'only GET, HEAD and OPTIONS'), REFUSED, { close: true, fields })
+      this.#refuse(exchange, refused(405, 'method-not-allowed', 'only GET, HEAD and OPTIONS'), REFUSED, { close: true, fields })
+      return
     }
     if (exchange.hasBody) {
       // RFC 9112 §11.2: nothing here has a use for a body, and a body that nobody reads is where the next request could be hidden.
-      return this.#refuse(exchange, refused(400, 'bad-framing', 'a request body is not taken here'), REFUSED, { close: true })
+      this.#refuse(exchange, refused(400, 'bad-framing', 'a request body is not taken here'), REFUSED, { close: true })
+      return
     }
     if (method === 'OPTIONS') {
       exchange.decision = REFUSED
-      return exchange.answerHead(this.#deps.heads.own(204, REFUSED, preflightHeaders()))
+      exchange.answerHead(this.#deps.heads.own(204, REFUSED, preflightHeaders()))
+      return
     }
     this.#media(exchange).catch((error: unknown) => this.fail(exchange, error))
   }
@@ -95,9 +102,9 @@ export class Handler {
   fail(exchange: Exchange, error: unknown): void {
     const refusal = error instanceof MillraceError && (error.source === 'client' || error.code === 'edge-busy')
     if (!refusal) exchange.failure = error
-    if (exchange.started) return exchange.cut()
     const { class: name } = exchange.decision
-    this.#refuse(exchange, error, { phase: refusal ? 'refused' : 'error', class: name, tier: 'edge' })
+    if (exchange.started) exchange.cut()
+    else this.#refuse(exchange, error, { phase: refusal ? 'refused' : 'error', class: name, tier: 'edge' })
   }
 
   #refuse(exchange: Exchange, error: unknown, decision: Decision, options: { close?: boolean; fields?: HeaderField[] } = {}): void {

@@ -1,5 +1,4 @@
 import type { BodyReader } from '../cache/body.js'
-import { BODY_BROKEN } from '../cache/body.js'
 import { type EntryMeta, type FillMeta, headerOf } from '../cache/entry-meta.js'
 import type { CacheKey } from '../cache/key.js'
 import { staleness } from '../cache/serving.js'

@@ -3,7 +3,6 @@ import { join } from 'node:path'
 import { type BenchResult, describeMachine } from '@millrace/common/testing/bench'
 import { table } from '@millrace/common/testing/table'
 import { VERSION } from '@millrace/common/version'
-import { hasSection } from '../harness/edge-config.js'
 import { type Options, parseOptions, USAGE } from './options.js'
 import { type SoakResult, soak } from './soak.js'
 import { growthRows, judgeSoak } from './verdict.js'
@@ -21,7 +20,7 @@ async function main(options: Options): Promise<number> {
   const folder = await mkdtemp(join(options.folder, 'millrace-soak-'))
   console.log(`${options.minutes} minutes, ${options.clients} clients, --seed ${options.seed}`)
   try {
-    const result = await soak(options, folder, hasSection('workers'), (line) => console.log(`  ${line}`))
+    const result = await soak(options, folder, (line) => console.log(`  ${line}`))
     return report(options, result)
   } finally {
     if (options.keep) console.log(`left behind: ${folder}`)

@@ -30,13 +30,13 @@ export interface SoakResult {
   /** After the edge has ended. */
   disk: DiskUse
   /** What `fsck` says; null where this edge has none. */
-  damage: string | undefined | null
+  damage: string | undefined
   /** How the edge ended when it was told to. */
   end: { code: number | null; signal: NodeJS.Signals | null }
   seconds: number
 }
 
-export async function soak(options: Options, folder: string, hasFsck: boolean, say: (line: string) => void): Promise<SoakResult> {
+export async function soak(options: Options, folder: string, say: (line: string) => void): Promise<SoakResult> {
   const random = randomFrom(options.seed)
   const origins = [await OriginProcess.start({ folder, seed: options.seed }), await OriginProcess.start({ folder, seed: options.seed })]
   const named = origins.map(({ port }, index) => ({ id: `o${index + 1}`, url: `http://127.0.0.1:${port}` }))
@@ -68,7 +68,7 @@ export async function soak(options: Options, folder: string, hasFsck: boolean, s
     const sweepDifferences = tally.differences - before
     const seconds = (performance.now() - began) / 1000
     const end = await edge.stop()
-    const damage = hasFsck ? await fsck(edge) : null
+    const damage = await fsck(edge)
     return { tally, faults, lives, sweepDifferences, peakDisk, disk: await diskUse(edge.cachePath), damage, end, seconds }
   } finally {
     stopAll.abort()
