@@ -28,7 +28,7 @@ describe('the edge config', () => {
 
   it('fills in what is left out', () => {
     expect(parseConfig(configSchema, least)).toMatchObject({
-      cache: { size: 2 ** 30, maxObject: 64 * 2 ** 20 },
+      cache: { disks: [{ size: 2 ** 30 }], maxObject: 64 * 2 ** 20 },
       fetch: { connectTimeout: 2000, headersTimeout: 10_000, bodyTimeout: 10_000, connections: 64 },
       routes: { keys: {}, require: false },
       cors: { origin: '*' },

@@ -91,4 +91,13 @@ describe('HeadReader', () => {
     reader.reset()
     expect(reader.headers.range).toBeUndefined()
   })
+
+  it('gives a request without any of its fields nothing that a later request could fill in', () => {
+    const reader = new HeadReader()
+    reader.reset()
+    const first = reader.headers
+    reader.reset()
+    reader.add('range', 'bytes=2-3')
+    expect([first.range, reader.headers.range]).toEqual([undefined, 'bytes=2-3'])
+  })
 })

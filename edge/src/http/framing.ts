@@ -17,26 +17,26 @@ export class RequestHeaders {
   cmcdStatus: string | undefined
 }
 
+const NONE: RequestHeaders = Object.freeze(new RequestHeaders())
+
 /**
  * Reads a request's header lines one by one: keeps what the edge uses, and judges whether the request's end is beyond doubt. The server
  * underneath takes two Content-Lengths, odd transfer codings and two Hosts, and would run what follows as a request (request smuggling,
  * RFC 9112 §11.2).
  */
 export class HeadReader {
-  headers = new RequestHeaders()
+  /** Of requests that have none of these fields all the same one, which nobody may write to. */
+  headers: RequestHeaders = NONE
   /** Why the request's end is in doubt. */
   problem: string | undefined
   hasBody = false
   #lengths = 0
   #codings = 0
   #hosts = 0
-  /** Whether `headers` was handed out and must not be touched again. */
-  #used = false
 
   /** Starts on another request. */
   reset(): void {
-    if (this.#used) this.headers = new RequestHeaders()
-    this.#used = false
+    this.headers = NONE
     this.problem = undefined
     this.hasBody = false
     this.#lengths = 0
@@ -91,7 +91,7 @@ export class HeadReader {
   }
 
   #keep(name: keyof RequestHeaders, value: string): void {
-    this.#used = true
+    if (this.headers === NONE) this.headers = new RequestHeaders()
     this.headers[name] ??= value
   }
 
