@@ -1,7 +1,7 @@
 import type { FillMeta, HeaderField } from '../cache/entry-meta.js'
 import type { NoCacheReason } from '../cache/judge.js'
 import type { CacheKey } from '../cache/key.js'
-import type { Attempt } from '../origin/contract.js'
+import type { Attempt, OriginAnswer } from '../origin/contract.js'
 
 /**
  * Owns fills, order of use, byte budget and purge generations, for one worker in its own process or for many from another one: whatever
@@ -29,6 +29,8 @@ export interface KeeperListener {
   gone(hashes: readonly string[]): void
   /** Cache disks, by their configured path, that are out now. */
   disksOut(paths: readonly string[]): void
+  /** Calls of `gone` may have been missed: whatever is held may have changed. After the keeper's process was away. */
+  reset(): void
 }
 
 /** What is to be fetched. */
@@ -39,6 +41,11 @@ export interface FillRequest {
   upstream: Upstream
   /** Passed on to the origin; of the request that leads. */
   trace?: Trace
+  /**
+   * Where the keeper is in this process: if this request leads, it reads or discards an answer that is not to be stored, so that the origin
+   * isn't asked twice for what can't be cached.
+   */
+  takesAnswer?: boolean
 }
 
 export type Upstream =
@@ -74,8 +81,12 @@ export type FillHead =
   | { kind: 'ready'; meta: FillMeta; cause: MissCause; first: Uint8Array; location: BodyLocation }
   /** A stale entry was confirmed by its origin (304) and is fresh again. */
   | { kind: 'stored'; revalidated: true }
-  | { kind: 'pass'; reason: PassReason }
-  /** No origin gave it. Stale entries may now be served under stale-if-error. */
+  /** Not to be stored; with the answer that says so for a leader that takes it (`FillRequest.takesAnswer`). Nobody else touches it. */
+  | { kind: 'pass'; reason: PassReason; answer?: OriginAnswer }
+  /**
+   * No origin gave it. Stale entries may now be served under stale-if-error. No attempts at all: the keeper's process went away (`lost`),
+   * so that nothing is known of any origin, and the request asks again.
+   */
   | { kind: 'failed'; attempts: Attempt[] }
 
 /** Where the body of a fill lies beyond `first`, as far as `Growth.available` tells. */
@@ -95,6 +106,8 @@ export interface GrowingChunks {
 export interface Growth {
   readonly available: number
   readonly state: 'running' | 'complete' | 'broken'
+  /** Broken because the keeper's process went away, not because of an origin: another fill may have the rest. */
+  readonly lost?: boolean
   /** Resolves when more than `offset` bytes are available or the state is final. */
   progress(offset: number): Promise<void>
 }
