@@ -57,7 +57,7 @@ export async function startKeeper(
   const store = new FolderStore(folder)
   const group = new SimpleOrigins(Object.fromEntries(origins.map((origin, index) => [`o${index + 1}`, origin.url])))
   const stop = new AbortController()
-  let now = 1_800_000_000_000
+  let now = Date.now()
   let generation = 0
   const ended: Ended[] = []
   const prefetches: PrefetchOutcome[] = []

@@ -77,7 +77,7 @@ class FillBody implements BodyReader {
     const { available, state } = this.#fill
     if (wanted.at < available) this.#readAvailable(wanted, Math.min(wanted.end, available))
     else if (state === 'complete') wanted.resolve(wanted.buffer.subarray(0, 0))
-    else if (state === 'broken') wanted.reject(bodyBroken('the transfer into the cache broke', 'origin'))
+    else if (state === 'broken') wanted.reject(bodyBroken('the transfer into the cache broke', this.#fill.lost ? 'internal' : 'origin'))
     else this.#fill.progress(wanted.at).then(() => this.#read(wanted), wanted.reject)
   }
 
@@ -138,6 +138,6 @@ class FillBody implements BodyReader {
   }
 }
 
-function bodyBroken(message: string, source: 'origin' | 'disk', cause?: unknown): MillraceError {
+function bodyBroken(message: string, source: 'origin' | 'disk' | 'internal', cause?: unknown): MillraceError {
   return new MillraceError(message, { code: BODY_BROKEN, source, retryable: true, cause })
 }

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { MillraceError } from '@millrace/common/errors'
 import type { EntryWriter } from '../cache/store.js'
-import type { BodyLocation } from './contract.js'
 import { MemoryBody, type MemoryBudget } from './memory.js'
 
 /** Written at once: what came in while the last write ran. */
@@ -16,7 +16,7 @@ export interface BodyPipeOptions {
   /** So many bytes can be read back by now. */
   onWritten: (bytes: number) => void
   /** All bytes so far, and those to come, are there from now on. */
-  onMoved: (location: BodyLocation) => void
+  onMoved: (body: MemoryBody) => void
   onFault: (operation: 'write', error: unknown) => void
 }
 
@@ -46,8 +46,9 @@ export class BodyPipe {
     return this.#writer
   }
 
-  get memory(): MemoryBody | undefined {
-    return this.#memory
+  /** What a write failed with that could not go on in memory either. */
+  get failure(): unknown {
+    return this.#failure?.error
   }
 
   /**
@@ -71,6 +72,11 @@ export class BodyPipe {
   async drained(): Promise<void> {
     await this.#pumping
     if (this.#failure) throw this.#failure.error
+  }
+
+  /** Resolves when nothing is being written any more, well or not. */
+  async settled(): Promise<void> {
+    await this.#pumping
   }
 
   async readBack(start: number, end: number): Promise<Uint8Array> {
@@ -116,7 +122,8 @@ export class BodyPipe {
     try {
       await this.#writer!.write(batch)
     } catch (error) {
-      this.#options.onFault('write', error)
+      // That there is no room is no fault of the disk.
+      if (!(error instanceof MillraceError)) this.#options.onFault('write', error)
       await this.#move(batch, error)
     }
   }
@@ -137,7 +144,7 @@ export class BodyPipe {
     }
     this.#memory = memory
     this.#writer = undefined
-    onMoved({ kind: 'memory', chunks: memory })
+    onMoved(memory)
     try {
       await writer.discard()
     } catch (error) {

@@ -1,6 +1,6 @@
 import type { BodyReader } from '../cache/body.js'
 import type { FillMeta } from '../cache/entry-meta.js'
-import type { Attempt } from '../origin/contract.js'
+import type { Attempt, OriginAnswer } from '../origin/contract.js'
 import { type FillBodyDependencies, fillBody } from './bodies.js'
 import type { FillRequest, Keeper, MissCause, PassReason } from './contract.js'
 
@@ -12,8 +12,8 @@ export type Found<T> =
   | { kind: 'body'; led: boolean; cause: MissCause; meta: FillMeta; body: BodyReader }
   /** Remembered: no origin of the route has it. */
   | { kind: 'negative' }
-  /** Not for the cache, or the way to it is too crooked: to be fetched from these origins past it. */
-  | { kind: 'pass'; order: readonly string[]; reason: PassReason }
+  /** Not for the cache, or the way to it is too crooked: to be fetched from these origins past it, unless its answer is here. */
+  | { kind: 'pass'; order: readonly string[]; reason: PassReason; answer?: OriginAnswer }
   /** Every origin of the route was asked. */
   | { kind: 'exhausted'; attempts: Attempt[] }
 
@@ -43,7 +43,7 @@ export async function find<T>(keeper: Keeper, request: FillRequest, dependencies
       return attempts.every((attempt) => attempt.outcome === 'missing') ? { kind: 'negative' } : { kind: 'exhausted', attempts }
     }
     const head = opened.kind === 'fill' ? await opened.fill.head : opened
-    if (head.kind === 'pass') return { kind: 'pass', order, reason: head.reason }
+    if (head.kind === 'pass') return { ...head, order }
     if (head.kind === 'stored') {
       const entry = await dependencies.openStored()
       if (entry !== undefined) return { kind: 'stored', entry, revalidated: head.revalidated }

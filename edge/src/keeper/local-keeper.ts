@@ -6,6 +6,7 @@ import type { FillRequest, Keeper, MissCause, Opened, PassReason } from './contr
 import { type FillDependencies, type FillOutcome, FillRun } from './fill.js'
 import { FillView } from './fill-view.js'
 import { Flights } from './flights.js'
+import { GuardedStore } from './guarded-store.js'
 import { MemoryBudget } from './memory.js'
 import { NegativeCache } from './negative.js'
 import { PrefetchBudget, type PrefetchLimits, type PrefetchOutcome } from './prefetch-budget.js'
@@ -35,6 +36,8 @@ const MAX_REMEMBERED = 20_000
 /** The keeper of its own process, and the heart of one that serves others. */
 export class LocalKeeper implements Keeper {
   readonly #store: CacheStore
+  /** For what goes on without it. */
+  readonly #guarded: GuardedStore
   readonly #deps: FillDependencies
   readonly #options: LocalKeeperOptions
   readonly #flights: Flights<FillRun>
@@ -49,7 +52,8 @@ export class LocalKeeper implements Keeper {
     const { store, purges, now } = dependencies
     this.#memory = options.memoryBytes > 0 ? new MemoryBudget(options.memoryBytes) : undefined
     this.#store = store
-    this.#deps = { ...dependencies, memory: this.#memory, shelves: new VariantShelves(store) }
+    this.#guarded = new GuardedStore(store, dependencies.onFault)
+    this.#deps = { ...dependencies, store: this.#guarded, memory: this.#memory, shelves: new VariantShelves(store) }
     this.#options = options
     this.#flights = new Flights(
       { maxFlights: options.maxFills, maxJoins: options.maxWaiters, lockTimeoutMs: options.lockTimeoutMs },
@@ -91,7 +95,7 @@ export class LocalKeeper implements Keeper {
 
   damaged(hash: string, id: string): void {
     this.#damaged.set(hash, true)
-    this.#store.drop(hash, id).catch((error: unknown) => this.#deps.onFault('drop', error))
+    void this.#guarded.drop(hash, id)
   }
 
   prefetch(request: FillRequest): void {
@@ -107,13 +111,7 @@ export class LocalKeeper implements Keeper {
   #look(key: CacheKey): Promise<EntryMeta | undefined> {
     let look = this.#looks.get(key.hash)
     if (!look) {
-      look = this.#store
-        .look(key)
-        .catch((error: unknown) => {
-          this.#deps.onFault('look', error)
-          return undefined
-        })
-        .finally(() => this.#looks.delete(key.hash))
+      look = this.#guarded.look(key).finally(() => this.#looks.delete(key.hash))
       this.#looks.set(key.hash, look)
     }
     return look

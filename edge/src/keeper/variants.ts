@@ -1,8 +1,9 @@
 import { randomBytes } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
-import type { EntryMeta, HeaderField } from '../cache/entry-meta.js'
+import type { EntryMeta } from '../cache/entry-meta.js'
 import { type CacheKey, cacheKey } from '../cache/key.js'
 import type { CacheStore } from '../cache/store.js'
+import type { Upstream } from './contract.js'
 import type { Variants } from './policy-contract.js'
 
 /** Under what key a response is stored, and by which request fields it varies. */
@@ -12,6 +13,9 @@ export interface Target {
   varies: string[]
   base: CacheKey
 }
+
+/** Characters of a key in an entry's head. */
+const MAX_KEY = 2500
 
 /** The key of a variant: neither an origin id, nor a URL, nor what selects a variant contains a space. */
 export function variantKey(base: CacheKey, text: string): CacheKey {
@@ -25,18 +29,16 @@ export function baseKey(key: CacheKey): CacheKey {
 }
 
 /** @returns undefined for a response that varies by more than a key can hold. */
-export function targetOf(
-  asked: CacheKey,
-  vary: string | undefined,
-  fields: readonly HeaderField[],
-  variants: Variants,
-): Target | undefined {
+export function targetOf(asked: CacheKey, upstream: Upstream, vary: string | undefined, variants: Variants): Target | undefined {
+  // Whatever media may vary by, the edge asks alike for everyone.
+  if (upstream.mode === 'media') return { key: asked, varies: [], base: asked }
   const base = baseKey(asked)
   const varies = variants.varyNames(vary)
   if (!varies) return undefined
   if (varies.length === 0) return { key: base, varies, base }
-  const text = variants.variantText(varies, fields)
-  return text === undefined ? undefined : { key: variantKey(base, text), varies, base }
+  const text = variants.variantText(varies, upstream.headers)
+  const key = text === undefined ? undefined : variantKey(base, text)
+  return key && key.text.length <= MAX_KEY ? { key, varies, base } : undefined
 }
 
 interface Shelf {
@@ -61,11 +63,12 @@ export class VariantShelves {
   }
 
   /**
-   * A variant was stored: readers find it from now on.
+   * A response was stored: if it is a variant, readers find it from now on.
    *
    * @throws the store's error
    */
   async added({ key, varies, base }: Target, variant: EntryMeta): Promise<void> {
+    if (varies.length === 0) return
     const names = varies.join(',')
     const shelf = this.#shelves.get(base.hash)
     const known = shelf?.varies === names ? shelf.hashes.filter((hash) => hash !== key.hash) : []
