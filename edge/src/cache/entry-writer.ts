@@ -36,8 +36,8 @@ export class DiskEntryWriter implements EntryWriter {
   readonly location: BodyLocation & { kind: 'file' }
   readonly #disk: WriterDisk
   readonly #hash: string
-  /** The file is made while the first chunk is still coming. */
-  readonly #file: Promise<FileHandle>
+  readonly #openFile: () => Promise<FileHandle>
+  #opened: Promise<FileHandle> | undefined
   readonly #checksums = new BlockChecksums()
   #reserved: number
   #accepted = 0
@@ -53,8 +53,16 @@ export class DiskEntryWriter implements EntryWriter {
     this.#hash = hash
     this.#reserved = reserved
     this.location = { kind: 'file', path, bodyOffset: BODY_OFFSET }
-    this.#file = disk.room().then(() => openFile(path))
-    this.#file.catch((error: unknown) => this.#fail('create', error))
+    this.#openFile = () => disk.room().then(() => openFile(path))
+  }
+
+  /** Made when it is first needed: whoever waits for the first bytes is served before the disk is asked for anything. */
+  get #file(): Promise<FileHandle> {
+    if (!this.#opened) {
+      this.#opened = this.#openFile()
+      this.#opened.catch((error: unknown) => this.#fail('create', error))
+    }
+    return this.#opened
   }
 
   write(chunk: Uint8Array): Promise<void> {
@@ -118,7 +126,7 @@ export class DiskEntryWriter implements EntryWriter {
     this.#ended = true
     // What was to be written has its own answer; here only the end of it matters.
     await this.#draining
-    const file = await this.#file.catch(() => undefined)
+    const file = await this.#opened?.catch(() => undefined)
     try {
       // A second close of a FileHandle does nothing.
       await file?.close()

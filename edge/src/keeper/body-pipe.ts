@@ -89,8 +89,9 @@ export class BodyPipe {
       while (this.#queue.length > 0) {
         const batch = this.#takeBatch()
         await this.#write(batch)
-        this.#written += batch.length
-        this.#queued -= batch.length
+        const bytes = lengthOf(batch)
+        this.#written += bytes
+        this.#queued -= bytes
         this.#options.onWritten(this.#written)
         this.#wakeSender()
       }
@@ -102,25 +103,27 @@ export class BodyPipe {
     }
   }
 
-  #takeBatch(): Uint8Array {
+  #takeBatch(): Uint8Array[] {
     let bytes = 0
     let count = 0
     while (count < this.#queue.length && (count === 0 || bytes + this.#queue[count]!.length <= BATCH_BYTES)) {
       bytes += this.#queue[count++]!.length
     }
-    const chunks = this.#queue.splice(0, count)
-    return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, bytes)
+    return this.#queue.splice(0, count)
   }
 
-  async #write(batch: Uint8Array): Promise<void> {
+  async #write(batch: readonly Uint8Array[]): Promise<void> {
     if (this.#memory) {
-      this.#memory.append(batch)
+      for (const chunk of batch) this.#memory.append(chunk)
       // Copying is quick, and must not keep the loop from everybody else's events.
       await nextTurn()
       return
     }
     try {
-      await this.#writer!.write(batch)
+      const writer = this.#writer!
+      // The writer takes together what is there when it begins; all of it has ended before anything else is done.
+      const results = await Promise.allSettled(batch.map((chunk) => writer.write(chunk)))
+      for (const result of results) if (result.status === 'rejected') throw result.reason
     } catch (error) {
       // That there is no room is no fault of the disk.
       if (!(error instanceof MillraceError)) this.#options.onFault('write', error)
@@ -128,7 +131,7 @@ export class BodyPipe {
     }
   }
 
-  async #move(batch: Uint8Array, reason: unknown): Promise<void> {
+  async #move(batch: readonly Uint8Array[], reason: unknown): Promise<void> {
     const { memory: budget, length, onMoved, onFault } = this.#options
     const memory = budget && MemoryBody.reserve(budget, length)
     if (!memory) throw reason
@@ -137,7 +140,7 @@ export class BodyPipe {
       for (let at = 0; at < this.#written; at += BATCH_BYTES) {
         memory.append(await writer.readBack(at, Math.min(at + BATCH_BYTES, this.#written)))
       }
-      memory.append(batch)
+      for (const chunk of batch) memory.append(chunk)
     } catch (error) {
       memory.free()
       throw error
@@ -151,4 +154,10 @@ export class BodyPipe {
       onFault('write', error)
     }
   }
+}
+
+function lengthOf(chunks: readonly Uint8Array[]): number {
+  let bytes = 0
+  for (const chunk of chunks) bytes += chunk.length
+  return bytes
 }

@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { MillraceError } from '@millrace/common/errors'
 import type { EntryMeta, FillMeta, HeaderField } from '../cache/entry-meta.js'
 import type { StalePolicy } from '../cache/judge.js'
@@ -208,6 +209,8 @@ export class FillRun extends Growing implements Fill {
     const location = writer?.location ?? { kind: 'memory', chunks: { view: (from) => whole.subarray(from) } }
     this.#end('complete', { kind: 'ready', meta, cause: this.cause, first: whole, location }, 'stored')
     if (!writer) return 'not-stored'
+    // Those who wait have their bytes before the disk is busy.
+    await nextTurn()
     return this.#commit(writer, { ...meta, length }, target, whole)
   }
 
@@ -244,8 +247,12 @@ export class FillRun extends Growing implements Fill {
         total += chunk.length
         checkLength(total, meta.length, maxObject)
         recent?.push(chunk)
-        if (!this.told) ready(chunk.subarray(0, FIRST_BYTES))
-        this.arrived()
+        if (this.told) this.arrived()
+        else {
+          ready(chunk.subarray(0, FIRST_BYTES))
+          // As above.
+          await nextTurn()
+        }
         await pipe.push(chunk)
       }
       checkLength(total, meta.length, maxObject, true)
