@@ -72,12 +72,10 @@ describe('an edge answering players', () => {
     expect(o1.requests.length).toBe(1)
   })
 
-  it('answers a range beyond the end with 416, several ranges with the whole', async () => {
+  it('answers a range beyond the end with 416', async () => {
     const beyond = await edge.get(`/o1${path}`, { range: `bytes=${BODY_LENGTH}-` })
     expect(beyond.status).toBe(416)
     expect(beyond.headers['content-range']).toBe(`bytes */${BODY_LENGTH}`)
-    const several = await edge.get(`/o1${path}`, { range: 'bytes=0-1,5-6' })
-    expect([several.status, several.body.length]).toEqual([200, BODY_LENGTH])
   })
 
   it('honours If-Range: another ETag makes the range a whole', async () => {

@@ -57,9 +57,18 @@ export async function find<T>(keeper: Keeper, request: FillRequest, dependencies
       // The fill ended in memory before it was read.
       continue
     }
-    for (const attempt of head.attempts) if (request.order.includes(attempt.origin)) tried.set(attempt.origin, attempt)
+    for (const attempt of countedFor(order, head.attempts)) tried.set(attempt.origin, attempt)
     order = request.order.filter((origin) => !tried.has(origin))
     if (order.length === 0) return { kind: 'exhausted', attempts: [...tried.values()] }
   }
   return { kind: 'pass', order, reason: 'not-now' }
+}
+
+/**
+ * The attempts of a fill that are as good as this request's own. Whom the leader was not let ask, for want of retries, this one may ask
+ * first: that is no retry, unless another of its origins was asked.
+ */
+function countedFor(order: readonly string[], attempts: readonly Attempt[]): Attempt[] {
+  const own = attempts.filter((attempt) => order.includes(attempt.origin))
+  return own.every((attempt) => attempt.outcome === 'retry-budget') ? [] : own
 }
