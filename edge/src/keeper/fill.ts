@@ -8,19 +8,12 @@ import type { Attempt, Fetched, OriginAnswer, OriginGroup, OriginRequest } from 
 import type { PurgeView } from '../purge/contract.js'
 import { BodyPipe } from './body-pipe.js'
 import type { BodyLocation, Fill, FillHead, FillRequest, MissCause, PassReason } from './contract.js'
+import type { FillOutcome } from './fill-outcome.js'
 import { Growing } from './growing.js'
 import { MemoryBody, type MemoryBudget } from './memory.js'
 import type { Policy, Variants } from './policy-contract.js'
 import { bodyBreak, conditionalFields, missingOnRoute, outcomeOfBreak, resourceOf, withContentType } from './response.js'
 import { type Target, targetOf, type VariantShelves } from './variants.js'
-
-/**
- * How a fill ended; a metrics label. `revalidated`: a 304 confirmed the stored entry; `failed`: no origin gave a byte; `broken`: the origin
- * or the disk failed in mid-body; `outgrown`: a body of unknown length became larger than `cache.maxObject`; `purged`: whole, but a purge
- * came meanwhile; `not-stored`: whole, but no disk took it.
- */
-export const FILL_OUTCOMES = ['stored', 'revalidated', 'passed', 'failed', 'broken', 'outgrown', 'purged', 'not-stored'] as const
-export type FillOutcome = (typeof FILL_OUTCOMES)[number]
 
 /** What was done with the store when it failed; `fill` is a fault of the fill itself. */
 export type FaultOperation = 'look' | 'create' | 'write' | 'commit' | 'rewrite' | 'drop' | 'fill'
@@ -336,7 +329,8 @@ export class FillRun extends Growing implements Fill {
       // RFC 9111 §4.3.3: a 404 is a full answer; what was stored is no more.
       if (stale) await this.#drop(stale)
     }
-    return this.#fail(attempts)
+    const outcome = this.#fail(attempts)
+    return missing ? 'missing' : outcome
   }
 
   /** The body broke before anyone heard of it: the origin counts as one that failed, and requests go on with their others. */

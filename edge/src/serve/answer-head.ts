@@ -48,7 +48,7 @@ export class AnswerHeads {
       ...(status === 200 ? RANGES : []),
       ...(this.#compress ? varyFields(meta) : []),
       ['age', String(ageOf(meta, now))],
-      ...this.#decision(decision, { ttlMs: meta.freshUntil - now, stored: decision.phase === 'miss' }),
+      ...this.#decision(decision, { ttlMs: meta.freshUntil - now, stored: decision.stored === true }),
       ...further,
     ]
     return renderHead(status, renderFields(fields) + this.context.common)

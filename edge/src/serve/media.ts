@@ -131,9 +131,9 @@ export class Media {
   ): Promise<void> {
     const { hits, files, now } = this.#deps
     if (found.kind === 'body') {
-      const { led, cause, meta, body } = found
+      const { led, cause, meta, body, stored } = found
       const decision: Decision = led
-        ? { phase: 'miss', class: name, tier: 'fill', origin: meta.origin, cause }
+        ? { phase: 'miss', class: name, tier: 'fill', origin: meta.origin, cause, stored }
         : { phase: 'coalesced', class: name, tier: 'fill', origin: meta.origin }
       return this.#answerBody(exchange, meta, body, decision, sending)
     }
