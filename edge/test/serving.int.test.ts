@@ -95,6 +95,17 @@ describe('an edge answering players', () => {
     expect(modified.status).toBe(200)
   })
 
+  it('answers conditions also where the body has no length yet', async () => {
+    o1.behave((_request, response) => {
+      response.writeHead(200, { 'content-type': 'text/vtt', etag: '"1"' })
+      response.end(body)
+    })
+    const same = await edge.get(`/o1${path}`, { 'if-none-match': '"1"' })
+    expect([same.status, same.headers['x-cache'], same.headers.etag]).toEqual([304, 'miss', '"1"'])
+    const other = await edge.get(`/o1${segment(2)}`, { 'if-none-match': '"2"' })
+    expect([other.status, other.headers['x-cache'], other.body.equals(body)]).toEqual([200, 'miss', true])
+  })
+
   it('answers HEAD with the length and no body, on a miss and on a hit', async () => {
     for (let i = 0; i < 2; i++) {
       const answer = await edge.get(`/o1${path}`, { range: 'bytes=0-9' }, 'HEAD')

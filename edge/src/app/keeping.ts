@@ -59,7 +59,13 @@ const POLICY: Pick<FillDependencies, 'policy' | 'variants' | 'fits'> = {
 
 export async function startKeeping(options: KeepingOptions): Promise<Keeping> {
   const { config, registry, faults, log, listener, serves, now, random } = options
+  const told = new WeakSet<object>()
   const onFault = (operation: CacheOperation, error: unknown) => {
+    // What the store has reported it also throws, and who meets it reports it again.
+    if (error instanceof Error) {
+      if (told.has(error)) return
+      told.add(error)
+    }
     faults.cacheFaults.inc({ operation })
     log.error({ err: error, operation }, 'cache disk')
   }

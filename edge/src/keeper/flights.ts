@@ -20,6 +20,8 @@ interface Entry<F extends Flight> {
   fill: F
   startedAt: number
   joins: number
+  /** Nobody waits for its head any more. */
+  late: boolean
   /** What those see who joined before the head was told; they share one timer. */
   waiting: { view: Fill; timer: NodeJS.Timeout } | undefined
 }
@@ -62,11 +64,13 @@ export class Flights<F extends Flight> {
     if (!flight || !this.#joinable(flight.fill)) return undefined
     if (flight.joins >= this.#limits.maxJoins) throw busy('too many requests wait for this')
     const left = this.#limits.lockTimeoutMs - (performance.now() - flight.startedAt)
-    if (!flight.fill.told && left <= 0) return { kind: 'pass', reason: 'lock-timeout' }
+    if (!flight.fill.told && (flight.late || left <= 0)) return { kind: 'pass', reason: 'lock-timeout' }
     flight.joins++
     this.#joined++
     if (flight.fill.told) return { kind: 'fill', fill: flight.fill, led: false }
-    flight.waiting ??= waitingView(flight.fill, left)
+    flight.waiting ??= waitingView(flight.fill, left, () => {
+      flight.late = true
+    })
     return { kind: 'fill', fill: flight.waiting.view, led: false }
   }
 
@@ -77,7 +81,7 @@ export class Flights<F extends Flight> {
   lead(key: string, start: () => { fill: F; ended: Promise<void> }): Opened {
     if (this.#running.size >= this.#limits.maxFlights) throw busy('too many fills are running')
     const { fill, ended } = start()
-    const flight: Entry<F> = { fill, startedAt: performance.now(), joins: 0, waiting: undefined }
+    const flight: Entry<F> = { fill, startedAt: performance.now(), joins: 0, late: false, waiting: undefined }
     this.#flights.set(key, flight)
     const running = ended.then(() => {
       this.#running.delete(running)
@@ -95,10 +99,13 @@ export class Flights<F extends Flight> {
 }
 
 /** A fill as those see it who wait for its head, but not for ever. */
-function waitingView(fill: Flight, ms: number): { view: Fill; timer: NodeJS.Timeout } {
+function waitingView(fill: Flight, ms: number, onLate: () => void): { view: Fill; timer: NodeJS.Timeout } {
   let timer!: NodeJS.Timeout
   const late = new Promise<FillHead>((resolve) => {
-    timer = setTimeout(() => resolve({ kind: 'pass', reason: 'lock-timeout' }), ms)
+    timer = setTimeout(() => {
+      onLate()
+      resolve({ kind: 'pass', reason: 'lock-timeout' })
+    }, ms)
   })
   const head = Promise.race([fill.head, late])
   void fill.head.then(() => clearTimeout(timer))

@@ -42,6 +42,8 @@ export class LocalKeeper implements Keeper {
   readonly #negative: NegativeCache
   readonly #passing: LRUCache<string, PassReason>
   readonly #damaged = new LRUCache<string, true>({ max: MAX_REMEMBERED })
+  /** What is being dropped because it is damaged: who asks for it meanwhile waits, to find it gone. */
+  readonly #dropping = new Map<string, Promise<void>>()
   readonly #looks = new Map<string, Promise<EntryMeta | undefined>>()
   readonly #memory: MemoryBudget | undefined
   readonly #prefetches: PrefetchBudget
@@ -78,6 +80,8 @@ export class LocalKeeper implements Keeper {
 
   async open(request: FillRequest): Promise<Opened> {
     const { hash } = request.key
+    const dropping = this.#dropping.get(hash)
+    if (dropping) await dropping
     const joined = this.#join(request)
     if (joined) return joined
     if (!this.#store.has(hash)) return this.#lead(request, this.#absent(hash))
@@ -92,7 +96,13 @@ export class LocalKeeper implements Keeper {
 
   damaged(hash: string, id: string): void {
     this.#damaged.set(hash, true)
-    this.#store.drop(hash, id).catch((error: unknown) => this.#deps.onFault('drop', error))
+    const dropping = this.#store
+      .drop(hash, id)
+      .catch((error: unknown) => this.#deps.onFault('drop', error))
+      .finally(() => {
+        if (this.#dropping.get(hash) === dropping) this.#dropping.delete(hash)
+      })
+    this.#dropping.set(hash, dropping)
   }
 
   prefetch(request: FillRequest): void {

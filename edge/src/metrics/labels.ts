@@ -47,7 +47,7 @@ export const REFUSAL_CODES = [
   'method-not-allowed',
   'not-found',
   'unknown-route',
-  'gone',
+  'video-deleted',
   'route-unsigned',
   'route-expired',
   'route-unknown-key',
