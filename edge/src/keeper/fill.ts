@@ -7,6 +7,7 @@ import type { Attempt, Fetched, OriginAnswer, OriginGroup } from '../origin/cont
 import type { PurgeView } from '../purge/contract.js'
 import { BodyPipe } from './body-pipe.js'
 import type { BodyLocation, Fill, FillHead, FillRequest, MissCause, PassReason } from './contract.js'
+import type { FillOutcome } from './fill-outcome.js'
 import { Growing } from './growing.js'
 import type { GuardedStore, OnFault } from './guarded-store.js'
 import { HeldMemory } from './held-memory.js'
@@ -17,13 +18,6 @@ import { RecentChunks } from './recent-chunks.js'
 import { checkLength, gather, missingOnRoute, outcomeOfBreak, resourceOf, withContentType } from './response.js'
 import { type Target, targetOf, type VariantShelves } from './variants.js'
 
-/**
- * How a fill ended; a metrics label. `revalidated`: a 304 confirmed the stored entry; `failed`: no origin gave a byte; `broken`: the origin
- * or the disk failed in mid-body; `outgrown`: a body of unknown length became larger than `cache.maxObject`; `purged`: whole, but a purge
- * came meanwhile; `not-stored`: whole, but no disk took it.
- */
-export const FILL_OUTCOMES = ['stored', 'revalidated', 'passed', 'failed', 'broken', 'outgrown', 'purged', 'not-stored'] as const
-export type FillOutcome = (typeof FILL_OUTCOMES)[number]
 
 export interface FillDependencies {
   origins: Pick<OriginGroup, 'fetch' | 'continued'>
@@ -330,7 +324,8 @@ export class FillRun extends Growing implements Fill {
       // RFC 9111 §4.3.3: a 404 is a full answer; what was stored is no more.
       if (stale) await this.#deps.store.drop(this.request.key.hash, stale.id)
     }
-    return this.#fail(attempts)
+    const outcome = this.#fail(attempts)
+    return missing ? 'missing' : outcome
   }
 
   #fail(attempts: Attempt[]): FillOutcome {

@@ -8,8 +8,8 @@ import type { FillRequest, Keeper, MissCause, PassReason } from './contract.js'
 export type Found<T> =
   /** As it is stored: fresh, or just confirmed by its origin. */
   | { kind: 'stored'; entry: T; revalidated: boolean }
-  /** From a fill, which this request led or joined. Whoever gets it closes `body`. */
-  | { kind: 'body'; led: boolean; cause: MissCause; meta: FillMeta; body: BodyReader }
+  /** From a fill, which this request led or joined. Whoever gets it closes `body`. `stored`: a disk is taking it. */
+  | { kind: 'body'; led: boolean; cause: MissCause; meta: FillMeta; body: BodyReader; stored: boolean }
   /** Remembered: no origin of the route has it. */
   | { kind: 'negative' }
   /** Not for the cache, or the way to it is too crooked: to be fetched from these origins past it, unless its answer is here. */
@@ -53,13 +53,22 @@ export async function find<T>(keeper: Keeper, request: FillRequest, dependencies
     if (head.kind === 'ready') {
       const { fill, led } = opened as Extract<typeof opened, { kind: 'fill' }>
       const body = fillBody(fill, head, dependencies)
-      if (body) return { kind: 'body', led, cause: head.cause, meta: head.meta, body }
+      if (body) return { kind: 'body', led, cause: head.cause, meta: head.meta, body, stored: head.location.kind === 'file' }
       // The fill ended in memory before it was read.
       continue
     }
-    for (const attempt of head.attempts) if (request.order.includes(attempt.origin)) tried.set(attempt.origin, attempt)
+    for (const attempt of countedFor(order, head.attempts)) tried.set(attempt.origin, attempt)
     order = request.order.filter((origin) => !tried.has(origin))
     if (order.length === 0) return { kind: 'exhausted', attempts: [...tried.values()] }
   }
   return { kind: 'pass', order, reason: 'not-now' }
+}
+
+/**
+ * The attempts of a fill that are as good as this request's own. Whom the leader was not let ask, for want of retries, this one may ask
+ * first: that is no retry, unless another of its origins was asked.
+ */
+function countedFor(order: readonly string[], attempts: readonly Attempt[]): Attempt[] {
+  const own = attempts.filter((attempt) => order.includes(attempt.origin))
+  return own.every((attempt) => attempt.outcome === 'retry-budget') ? [] : own
 }

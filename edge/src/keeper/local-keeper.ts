@@ -4,7 +4,8 @@ import type { CacheKey } from '../cache/key.js'
 import type { CacheStore } from '../cache/store.js'
 import { uniqueNames } from '../cache/unique-names.js'
 import type { FillRequest, Keeper, MissCause, Opened, PassReason } from './contract.js'
-import { type FillDependencies, type FillOutcome, FillRun } from './fill.js'
+import { type FillDependencies, FillRun } from './fill.js'
+import type { FillOutcome } from './fill-outcome.js'
 import { FillView } from './fill-view.js'
 import { Flights } from './flights.js'
 import { GuardedStore } from './guarded-store.js'
@@ -45,6 +46,8 @@ export class LocalKeeper implements Keeper {
   readonly #negative: NegativeCache
   readonly #passing: LRUCache<string, PassReason>
   readonly #damaged = new LRUCache<string, true>({ max: MAX_REMEMBERED })
+  /** What is being dropped because it is damaged: who asks for it meanwhile waits, to find it gone. */
+  readonly #dropping = new Map<string, Promise<void>>()
   readonly #looks = new Map<string, Promise<EntryMeta | undefined>>()
   readonly #memory: MemoryBudget | undefined
   readonly #prefetches: PrefetchBudget
@@ -83,6 +86,8 @@ export class LocalKeeper implements Keeper {
 
   async open(request: FillRequest): Promise<Opened> {
     const { hash } = request.key
+    const dropping = this.#dropping.get(hash)
+    if (dropping) await dropping
     const joined = this.#join(request)
     if (joined) return joined
     if (!this.#store.has(hash)) return this.#lead(request, this.#absent(hash))
@@ -101,7 +106,10 @@ export class LocalKeeper implements Keeper {
 
   damaged(hash: string, id: string): void {
     this.#damaged.set(hash, true)
-    void this.#guarded.drop(hash, id)
+    const dropping = this.#guarded.drop(hash, id).finally(() => {
+      if (this.#dropping.get(hash) === dropping) this.#dropping.delete(hash)
+    })
+    this.#dropping.set(hash, dropping)
   }
 
   prefetch(request: FillRequest): void {
