@@ -309,18 +309,36 @@ describe('the supervisor of keeper and workers', () => {
     expect((await statusOf('worker-1')).config).toEqual(next)
   })
 
-  it('is ready only while the keeper and every worker are, and tells all of them the port of the first', async () => {
-    await start({ times: { pingEveryMs: 50, pingTimeoutMs: 10_000 } })
-    expect(await admin('/readyz')).toMatchObject({ status: 200 })
-    expect((await statusOf('worker-2')).told).toBe(supervisor!.address.port)
-    const pid = pidOf('worker-2')
-    process.kill(pid, 'SIGKILL')
-    await until('not ready', async () => {
-      const { status, text } = await admin('/readyz')
-      return status === 503 && /worker-2 is (starting|waiting)/.test(text)
+  describe('is ready', () => {
+    it('no more when no worker is', async () => {
+      await start()
+      for (const name of ['worker-1', 'worker-2']) process.kill(pidOf(name), 'SIGKILL')
+      await until('not ready', async () => {
+        const { status, text } = await admin('/readyz')
+        return status === 503 && /worker-1 is \w+, worker-2 is \w+/.test(text)
+      })
+      await allReady()
+      expect(await admin('/readyz')).toMatchObject({ status: 200 })
     })
-    await allReady()
-    expect(await admin('/readyz')).toMatchObject({ status: 200 })
+
+    it.each(['worker-2', 'keeper'])('while %s is replaced', async (name) => {
+      await start()
+      const pid = pidOf(name)
+      process.kill(pid, 'SIGKILL')
+      const seen = new Set<number>()
+      await until('another one', async () => {
+        seen.add((await admin('/readyz')).status)
+        const now = supervisor!.children().find((child) => child.name === name)
+        return now?.state === 'ready' && now.pid !== pid
+      })
+      expect([...seen]).toEqual([200])
+    })
+
+    it('with all workers on the port of the first', async () => {
+      await start()
+      expect(await admin('/readyz')).toMatchObject({ status: 200 })
+      expect((await statusOf('worker-2')).told).toBe(supervisor!.address.port)
+    })
   })
 
   it('stops in order: not ready, workers after their transfers, keeper, socket', async () => {

@@ -54,7 +54,9 @@ export function genericHandler(config: Config, wiring: GenericWiring): (exchange
       fillBody(fill, head, {
         files: fillFiles,
         openFinal: async (id) => {
-          const entry = await open(key)
+          // What this worker holds of it is from before.
+          files.forget(key.hash)
+          const entry = await files.find(key)
           return entry?.meta.id === id ? files.body(entry) : undefined
         },
       }),

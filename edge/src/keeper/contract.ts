@@ -64,7 +64,7 @@ export type Opened =
   | { kind: 'fill'; fill: Fill; led: boolean }
   /** The origins asked have said lately that there is no such thing. */
   | { kind: 'missing' }
-  /** Lately found uncacheable, or the wait grew longer than `fetch.lockTimeout`: fetch it yourself. */
+  /** Lately found uncacheable, or no room for it now (`not-now`, also of a keeper that is away), or the wait grew longer than `fetch.lockTimeout`: fetch it yourself. */
   | { kind: 'pass'; reason: PassReason }
 
 /** `not-now`: it could be cached, but there is no room; `lock-timeout`: the fill that leads is too slow. */

@@ -8,8 +8,18 @@ import type { FillRequest, Keeper, MissCause, PassReason } from './contract.js'
 export type Found<T> =
   /** As it is stored: fresh, or just confirmed by its origin. */
   | { kind: 'stored'; entry: T; revalidated: boolean }
-  /** From a fill, which this request led or joined. Whoever gets it closes `body`. `stored`: a disk is taking it. */
-  | { kind: 'body'; led: boolean; cause: MissCause; meta: FillMeta; body: BodyReader; stored: boolean }
+  /**
+   * From a fill, which this request led or joined; `lost` as `Growth.lost`. Whoever gets it closes `body`. `stored`: a disk is taking it.
+   */
+  | {
+      kind: 'body'
+      led: boolean
+      cause: MissCause
+      meta: FillMeta
+      body: BodyReader
+      stored: boolean
+      lost: () => boolean
+    }
   /** Remembered: no origin of the route has it. */
   | { kind: 'negative' }
   /** Not for the cache, or the way to it is too crooked: to be fetched from these origins past it, unless its answer is here. */
@@ -53,7 +63,10 @@ export async function find<T>(keeper: Keeper, request: FillRequest, dependencies
     if (head.kind === 'ready') {
       const { fill, led } = opened as Extract<typeof opened, { kind: 'fill' }>
       const body = fillBody(fill, head, dependencies)
-      if (body) return { kind: 'body', led, cause: head.cause, meta: head.meta, body, stored: head.location.kind === 'file' }
+      if (body) {
+        const stored = head.location.kind === 'file'
+        return { kind: 'body', led, cause: head.cause, meta: head.meta, body, stored, lost: () => fill.lost === true }
+      }
       // The fill ended in memory before it was read.
       continue
     }

@@ -10,6 +10,7 @@ import { type Sending, sendPieces, sendToEnd } from '../http/send.js'
 import type { FillRequest, Keeper } from '../keeper/contract.js'
 import type { FillFiles } from '../keeper/fill-files.js'
 import { type FindDependencies, type Found, find } from '../keeper/find.js'
+import { FollowedBody, type LosableBody } from '../keeper/followed-body.js'
 import type { Attempt, OriginGroup } from '../origin/contract.js'
 import { allMissing, exhausted } from '../origin/fallback.js'
 import type { Trace } from '../origin/trace.js'
@@ -24,7 +25,7 @@ import type { Resolved } from './resolve.js'
 
 export interface MediaDependencies {
   keeper: Keeper
-  /** For what the keeper's disks don't take now, where the keeper is another process. */
+  /** For what the keeper's disks don't take now, and while it is away; where the keeper is another process. */
   fallback: Keeper | undefined
   origins: OriginGroup
   files: OpenFiles
@@ -97,8 +98,22 @@ export class Media {
     return await this.#pass(exchange, origins.order(resolved.route.origins), resolved, stale, sending, trace)
   }
 
-  /** Through the keeper; where that has no room now, through this worker's own memory: one fetch per worker at least. */
+  /** A body that another process fetches outlives that process. */
   async #find(request: FillRequest): Promise<Found<OpenEntry>> {
+    const found = await this.#ask(request)
+    if (!this.#deps.fallback || found.kind !== 'body') return found
+    return { ...found, body: new FollowedBody(found, () => this.#again(request)) }
+  }
+
+  async #again(request: FillRequest): Promise<LosableBody | undefined> {
+    const found = await this.#ask(request)
+    if (found.kind === 'body') return found
+    if (found.kind !== 'stored') return undefined
+    return { meta: found.entry.meta, body: this.#deps.files.body(found.entry), lost: () => false }
+  }
+
+  /** Through the keeper; where that has no room now or is away, through this worker's own memory: one fetch per worker at least. */
+  async #ask(request: FillRequest): Promise<Found<OpenEntry>> {
     const { keeper, fallback } = this.#deps
     const found = await find(keeper, request, this.#bodies(request.key))
     if (!fallback || found.kind !== 'pass' || found.reason !== 'not-now') return found

@@ -248,8 +248,9 @@ export class Supervisor {
       registry: { metrics: async () => (await this.metrics()).metrics(), contentType: Registry.PROMETHEUS_CONTENT_TYPE },
       ready: {
         running: () => (this.#stopping ? 'stopping' : undefined),
-        keeper: () => this.#notReady([this.#keeper]),
-        workers: () => this.#notReady(this.#workers),
+        // Once all was there, one worker is enough: it serves hits, and what has to be fetched even while the keeper is replaced.
+        keeper: () => (this.#started ? undefined : this.#notReady([this.#keeper])),
+        workers: () => (this.#started && this.#workers.some(({ state }) => state === 'ready') ? undefined : this.#notReady(this.#workers)),
       },
       ...(admin.handle && { handle: admin.handle }),
     })

@@ -20,7 +20,7 @@ export interface RemoteKeeperOptions {
   worker: string
   listener: KeeperListener
   purges: PurgeListener
-  /** How long a request waits for a keeper that is away or silent, in milliseconds. */
+  /** How long requests wait for a keeper that went away or is silent, in milliseconds; then they are told to pass until it is back. */
   keeperWaitMs?: number
   /** Requests that may wait for an answer; further ones are refused at once. */
   maxPending?: number
@@ -49,6 +49,8 @@ export class RemoteKeeper implements Keeper {
   /** Greeted, and its purges known. */
   #there = false
   #everThere = false
+  /** Of `performance.now()`: when the keeper went away. */
+  #awaySince = performance.now()
   #snapshot: string[] = []
   #closed = false
   readonly #connected: Promise<void>
@@ -85,7 +87,7 @@ export class RemoteKeeper implements Keeper {
     return this.#connected
   }
 
-  /** @throws MillraceError `edge-busy` (503) also when the keeper stays away for `keeperWaitMs` */
+  /** @throws MillraceError `edge-busy` (503) also when too many wait for an answer, or this worker stops */
   open(request: FillRequest): Promise<Opened> {
     if (this.#closed || this.#pending.size >= this.#maxPending) return Promise.reject(busy('too many requests wait for the keeper'))
     return new Promise((resolve, reject) => {
@@ -211,6 +213,7 @@ export class RemoteKeeper implements Keeper {
   #lost(): void {
     if (!this.#there) return
     this.#there = false
+    this.#awaySince = performance.now()
     this.#reports.pause()
     for (const fill of this.#fills.values()) fill.lose()
     this.#fills.clear()
@@ -219,11 +222,16 @@ export class RemoteKeeper implements Keeper {
     if (!this.#closed) for (const [n, pending] of this.#pending) this.#limit(n, pending)
   }
 
+  /** A keeper that restarts is back soon. One that stays away must not hold up viewers any longer: what they want can be had without it. */
   #limit(n: number, pending: Pending): void {
-    pending.timer = setTimeout(() => {
-      this.#pending.delete(n)
-      pending.reject(busy('the keeper is away'))
-    }, this.#keeperWaitMs)
+    const waited = performance.now() - this.#awaySince
+    pending.timer = setTimeout(
+      () => {
+        this.#pending.delete(n)
+        pending.resolve({ kind: 'pass', reason: 'not-now' })
+      },
+      Math.max(0, this.#keeperWaitMs - waited),
+    )
   }
 
   #answered(n: number): Pending | undefined {

@@ -1,0 +1,89 @@
+import { writeFile } from 'node:fs/promises'
+import { until } from '@millrace/common/testing/until'
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { segment, tempFolder } from './edge.js'
+import { BODY_LENGTH, bytesOf, serveBytes, serveInTwo, startOrigin, type TestOrigin } from './origin.js'
+import { EdgeProcess } from './processes.js'
+
+const RELOADED = 'configuration reloaded'
+
+describe.each([1, 2])('SIGHUP to an edge of %i workers', (workers) => {
+  let folder: Awaited<ReturnType<typeof tempFolder>>
+  let o1: TestOrigin
+  let o2: TestOrigin
+  let edge: EdgeProcess
+  let number = 0
+
+  beforeAll(async () => {
+    folder = await tempFolder()
+    ;[o1, o2] = await Promise.all([startOrigin(), startOrigin()])
+    edge = await EdgeProcess.start(folder.path, [o1], { workers })
+  })
+  beforeEach(async () => {
+    await edge.configure({ origins: [{ id: 'o1', url: o1.url }], limits: {} })
+    expect((await edge.reload()).msg).toBe(RELOADED)
+  })
+  afterAll(async () => {
+    await edge.end()
+    await Promise.all([o1.stop(), o2.stop()])
+    await folder.remove()
+  })
+
+  it.each([
+    ['cannot be parsed', (file: string) => writeFile(file, 'id: [e1')],
+    ['has a wrong value', () => edge.configure({ origins: [] })],
+    ['is gone', (file: string) => writeFile(file, '')],
+  ])('with a config that %s changes nothing, and says why', async (_what, spoil) => {
+    await spoil(edge.configFile)
+    const line = await edge.reload()
+    expect(line.msg).toContain('the old one stays in force')
+    expect(JSON.stringify(line.err)).toContain('bad-config')
+    expect((await edge.get(`/o1${segment(++number)}`)).status).toBe(200)
+    const config = JSON.parse((await edge.admin('/v1/config')).text)
+    expect(config.origins).toEqual([{ id: 'o1', url: o1.url }])
+  })
+
+  it('takes over origins: those that are new are asked, those that are gone no more, and running transfers go on', async () => {
+    const half = serveInTwo(100_000)
+    o1.behave(half.behaviour)
+    const path = segment(++number)
+    const running = await edge.open(`/o1${path}`)
+    await edge.configure({ origins: [{ id: 'o2', url: o2.url }] })
+    expect((await edge.reload()).msg).toBe(RELOADED)
+    const fresh = segment(++number)
+    expect((await edge.get(`/o1${fresh}`)).status).toBe(404)
+    expect((await edge.get(`/o2${fresh}`)).headers['x-origin']).toBe('o2')
+    expect([o1.requests.includes(fresh), o2.requests]).toEqual([false, [fresh]])
+    const listed = JSON.parse((await edge.admin('/v1/origins')).text)
+    expect(listed.origins).toMatchObject([{ id: 'o2' }])
+    half.release()
+    expect(Buffer.from(await running.body.arrayBuffer()).equals(bytesOf(path, BODY_LENGTH))).toBe(true)
+    o1.behave(serveBytes())
+  })
+
+  it('takes over the address of an origin', async () => {
+    await edge.configure({ origins: [{ id: 'o1', url: o2.url }] })
+    expect((await edge.reload()).msg).toBe(RELOADED)
+    const path = segment(++number)
+    expect((await edge.get(`/o1${path}`)).status).toBe(200)
+    expect(o2.requests).toContain(path)
+    expect(o1.requests).not.toContain(path)
+  })
+
+  it('takes over limits, in every worker', async () => {
+    await edge.configure({ limits: { requestsPerSecond: 0.01, requestBurst: 1 } })
+    expect((await edge.reload()).msg).toBe(RELOADED)
+    // A new connection each: they spread over the workers, each of which counts one.
+    const statuses: number[] = []
+    await until('each worker to have had enough', async () => {
+      const answer = await fetch(`${edge.url}/o1${segment(1)}`, { headers: { connection: 'close' } })
+      await answer.arrayBuffer()
+      statuses.push(answer.status)
+      return statuses.slice(-20).length === 20 && statuses.slice(-20).every((status) => status === 429)
+    })
+    expect(statuses.filter((status) => status !== 429).length).toBe(workers)
+    await edge.configure({ limits: {} })
+    expect((await edge.reload()).msg).toBe(RELOADED)
+    expect((await edge.get(`/o1${segment(1)}`)).status).toBe(200)
+  })
+})
