@@ -12,10 +12,10 @@ import type { CacheStore } from '../cache/store.js'
 import { variantText, varyNames } from '../cache/vary.js'
 import type { Config } from '../config.js'
 import type { KeeperListener } from '../keeper/contract.js'
-import type { FillDependencies } from '../keeper/fill.js'
+import type { FillDependencies, FillOutcome } from '../keeper/fill.js'
 import { LocalKeeper, type LocalKeeperOptions } from '../keeper/local-keeper.js'
 import { type DiskFaultMetrics, type KeeperMetrics, keeperMetrics, originMetrics } from '../metrics/edge-metrics.js'
-import type { CacheOperation } from '../metrics/labels.js'
+import type { CacheOperation, RevalidationOutcome } from '../metrics/labels.js'
 import type { Origins } from '../origin/origins.js'
 import type { PurgeView } from '../purge/contract.js'
 import { PurgeLog } from '../purge/log.js'
@@ -154,7 +154,7 @@ export function buildKeeper(
     signal: AbortSignal
     onFault: (operation: CacheOperation, error: unknown) => void
     memoryBytes: number
-    metrics: Pick<KeeperMetrics, 'fills' | 'fillSeconds' | 'prefetches'> | undefined
+    metrics: Pick<KeeperMetrics, 'fills' | 'fillSeconds' | 'prefetches' | 'revalidations'> | undefined
   },
 ): LocalKeeper {
   const { metrics, memoryBytes, ...rest } = dependencies
@@ -166,11 +166,17 @@ export function buildKeeper(
     negativeTtlMs: config.negativeTtl,
     memoryBytes,
     prefetch: { maxConcurrent: enabled ? maxConcurrent : 0, bytesPerSecond: rate },
-    onFillEnded: (outcome, ms) => {
+    onFillEnded: (outcome, ms, _bytes, cause) => {
       metrics?.fills.inc({ outcome })
       metrics?.fillSeconds.observe(ms / 1000)
+      if (cause === 'expired') metrics?.revalidations.inc({ outcome: revalidationOutcome(outcome) })
     },
     onPrefetch: (outcome) => metrics?.prefetches.inc({ outcome }),
   }
   return new LocalKeeper({ ...rest, ...POLICY, stale: config.stale, maxObject: config.cache.maxObject }, options)
+}
+
+function revalidationOutcome(outcome: FillOutcome): RevalidationOutcome {
+  if (outcome === 'revalidated') return 'confirmed'
+  return outcome === 'failed' ? 'failed' : 'replaced'
 }
