@@ -85,10 +85,29 @@ export class DiskEntryWriter implements EntryWriter {
       const header = encodeHeader({ meta, tableCrc: tableCrcOf(table) })
       const blocks = diskBlocks(fileBytes(meta.length))
       await this.#need(blocks)
-      await this.#finish(header, table, meta.length)
-      const reserved = this.#reserved
-      await this.#disk.publish(this.#hash, this.location.path, blocks, reserved)
-      this.#reserved = 0
+      const file = await this.#file
+      await this.#writing('commit', async () => {
+        if (table.length > 0) await writeAll(file, [table], tableOffset(meta.length))
+        await writeAll(file, [header], 0)
+      })
+      await this.#publish(file, blocks)
+    } catch (error) {
+      await this.discard()
+      throw error
+    }
+  }
+
+  async commitWhole(meta: EntryMeta, body: Uint8Array): Promise<void> {
+    try {
+      this.#ended = true
+      this.#checksums.update(body)
+      const table = this.#checksums.end()
+      const header = encodeHeader({ meta, tableCrc: tableCrcOf(table) })
+      const file = await this.#file
+      const blocks = diskBlocks(fileBytes(meta.length))
+      await this.#need(blocks)
+      await this.#writing('commit', () => writeAll(file, [header, body, table], 0))
+      await this.#publish(file, blocks)
     } catch (error) {
       await this.discard()
       throw error
@@ -118,16 +137,23 @@ export class DiskEntryWriter implements EntryWriter {
     if (this.#failure) throw this.#failure.error
   }
 
-  async #finish(header: Buffer, table: Buffer, length: number): Promise<void> {
+  async #writing(operation: 'write' | 'commit', write: () => Promise<void>): Promise<void> {
     try {
-      const file = await this.#file
-      if (table.length > 0) await writeAll(file, [table], tableOffset(length))
-      await writeAll(file, [header], 0)
-      await file.close()
+      await write()
     } catch (error) {
-      this.#fail('commit', error)
+      this.#fail(operation, error)
       throw error
     }
+  }
+
+  /** A file can get its name while its descriptor is being closed. */
+  async #publish(file: FileHandle, blocks: number): Promise<void> {
+    const closed = this.#writing('commit', () => file.close())
+    const published = this.#disk.publish(this.#hash, this.location.path, blocks, this.#reserved).then(() => {
+      this.#reserved = 0
+    })
+    const results = await Promise.allSettled([closed, published])
+    for (const result of results) if (result.status === 'rejected') throw result.reason
   }
 
   async #drain(): Promise<void> {
@@ -153,12 +179,7 @@ export class DiskEntryWriter implements EntryWriter {
 
   async #append(chunks: Uint8Array[]): Promise<void> {
     const file = await this.#file
-    try {
-      await writeAll(file, chunks, BODY_OFFSET + this.#written)
-    } catch (error) {
-      this.#fail('write', error)
-      throw error
-    }
+    await this.#writing('write', () => writeAll(file, chunks, BODY_OFFSET + this.#written))
   }
 
   /** Reserves in steps of a checksum's block, so that a body of unknown length takes little at first. */

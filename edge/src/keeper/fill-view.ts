@@ -26,6 +26,18 @@ export class FillView implements Fill {
     return this.#fill.lost ?? false
   }
 
+  get recent(): Fill['recent'] {
+    return this.#fill.recent
+  }
+
+  arrival(): Promise<void> {
+    return this.#fill.arrival?.() ?? Promise.resolve()
+  }
+
+  beforeGone(open: () => Promise<void>): () => void {
+    return this.#fill.beforeGone?.(open) ?? (() => undefined)
+  }
+
   progress(offset: number): Promise<void> {
     return this.#fill.progress(offset)
   }

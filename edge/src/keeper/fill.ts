@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { MillraceError } from '@millrace/common/errors'
 import type { EntryMeta, FillMeta, HeaderField } from '../cache/entry-meta.js'
 import type { StalePolicy } from '../cache/judge.js'
@@ -13,6 +12,7 @@ import { HeldMemory } from './held-memory.js'
 import { MemoryBody, type MemoryBudget } from './memory.js'
 import { originRequest, wantedStatus } from './origin-request.js'
 import type { Policy, Variants } from './policy-contract.js'
+import { RecentChunks } from './recent-chunks.js'
 import { checkLength, gather, missingOnRoute, outcomeOfBreak, resourceOf, withContentType } from './response.js'
 import { type Target, targetOf, type VariantShelves } from './variants.js'
 
@@ -43,6 +43,8 @@ export interface FillDependencies {
   now: () => number
   /** Ends all fills. */
   signal: AbortSignal
+  /** Names what a fill writes: 16 hex digits, never the same twice. */
+  newId: () => string
   /** Errors that are nobody's answer. */
   onFault: OnFault
 }
@@ -81,9 +83,12 @@ export class FillRun extends Growing implements Fill {
   told = false
   cause: MissCause
   moved: BodyLocation | undefined
+  /** Where readers share this process: what hands a body through without its file. */
+  recent: RecentChunks | undefined
   readonly #task: FillTask
   readonly #deps: FillDependencies
   readonly #memory = new HeldMemory()
+  readonly #unopened = new Set<() => Promise<void>>()
   #tellHead!: (head: FillHead) => void
 
   constructor(task: FillTask, dependencies: FillDependencies) {
@@ -101,6 +106,11 @@ export class FillRun extends Growing implements Fill {
 
   hold(): (() => void) | undefined {
     return this.#memory.hold()
+  }
+
+  beforeGone(open: () => Promise<void>): () => void {
+    this.#unopened.add(open)
+    return () => this.#unopened.delete(open)
   }
 
   /** Never rejects; resolves when the entry is in the store or its file gone. */
@@ -164,7 +174,7 @@ export class FillRun extends Growing implements Fill {
     if (!headers) return this.#pass(answer, 'head-too-large')
     const { store: _, ...lifetimes } = verdict
     const meta: FillMeta = {
-      id: randomBytes(8).toString('hex'),
+      id: this.#deps.newId(),
       key: target.key.text,
       status: answer.status,
       headers: withContentType(headers, upstream),
@@ -198,9 +208,7 @@ export class FillRun extends Growing implements Fill {
     const location = writer?.location ?? { kind: 'memory', chunks: { view: (from) => whole.subarray(from) } }
     this.#end('complete', { kind: 'ready', meta, cause: this.cause, first: whole, location }, 'stored')
     if (!writer) return 'not-stored'
-    if (length === 0 || (await store.write(writer, whole))) return this.#commit(writer, { ...meta, length }, target)
-    await store.discard(writer)
-    return 'not-stored'
+    return this.#commit(writer, { ...meta, length }, target, whole)
   }
 
   async #stream(arrival: Arrival, writer: EntryWriter | undefined): Promise<FillOutcome> {
@@ -210,10 +218,15 @@ export class FillRun extends Growing implements Fill {
     const sink = writer ?? this.#memory.body
     if (!sink) return this.#pass(answer, 'not-now')
     const location: BodyLocation = sink instanceof MemoryBody ? { kind: 'memory', chunks: sink } : sink.location
+    if (budget && writer) this.recent = new RecentChunks()
+    const { recent } = this
     const pipe = new BodyPipe(sink, {
       length: meta.length,
       memory: budget,
-      onWritten: (bytes) => this.grow(bytes),
+      onWritten: (bytes) => {
+        recent?.written(bytes)
+        this.grow(bytes)
+      },
       onMoved: (body) => {
         this.#memory.body = body
         this.moved = { kind: 'memory', chunks: body }
@@ -230,7 +243,9 @@ export class FillRun extends Growing implements Fill {
         if (chunk.length === 0) continue
         total += chunk.length
         checkLength(total, meta.length, maxObject)
+        recent?.push(chunk)
         if (!this.told) ready(chunk.subarray(0, FIRST_BYTES))
+        this.arrived()
         await pipe.push(chunk)
       }
       checkLength(total, meta.length, maxObject, true)
@@ -268,14 +283,17 @@ export class FillRun extends Growing implements Fill {
     return this.#fail([...before, { origin: answer.origin, outcome: outcomeOfBreak(error) }])
   }
 
-  async #commit(writer: EntryWriter, meta: EntryMeta, target: Target): Promise<FillOutcome> {
+  async #commit(writer: EntryWriter, meta: EntryMeta, target: Target, whole?: Uint8Array): Promise<FillOutcome> {
     const { purges, store, shelves, onFault } = this.#deps
     if (purges.covers(meta)) {
+      // Viewers of this body see it to its end.
+      await Promise.all([...this.#unopened].map((open) => open()))
       await store.discard(writer)
       return 'purged'
     }
     // The viewers have the bytes all the same.
-    if (!(await store.commit(writer, meta))) return 'not-stored'
+    const stored = whole ? await store.commitWhole(writer, meta, whole) : await store.commit(writer, meta)
+    if (!stored) return 'not-stored'
     try {
       await shelves.added(target, meta)
     } catch (error) {

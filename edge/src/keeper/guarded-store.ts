@@ -46,6 +46,14 @@ export class GuardedStore {
     return (await this.#try('write', () => writer.write(chunk).then(() => true))) ?? false
   }
 
+  /** @returns whether the entry is there; else nothing is left of it. */
+  async commitWhole(writer: EntryWriter, meta: EntryMeta, body: Uint8Array): Promise<boolean> {
+    if (writer.commitWhole) return (await this.#try('commit', () => writer.commitWhole!(meta, body).then(() => true))) ?? false
+    if (body.length === 0 || (await this.write(writer, body))) return this.commit(writer, meta)
+    await this.discard(writer)
+    return false
+  }
+
   /** @returns whether the entry is there. */
   async commit(writer: EntryWriter, meta: EntryMeta): Promise<boolean> {
     return (await this.#try('commit', () => writer.commit(meta).then(() => true))) ?? false

@@ -2,6 +2,7 @@ import { LRUCache } from 'lru-cache'
 import type { EntryMeta } from '../cache/entry-meta.js'
 import type { CacheKey } from '../cache/key.js'
 import type { CacheStore } from '../cache/store.js'
+import { uniqueNames } from '../cache/unique-names.js'
 import type { FillRequest, Keeper, MissCause, Opened, PassReason } from './contract.js'
 import { type FillDependencies, type FillOutcome, FillRun } from './fill.js'
 import { FillView } from './fill-view.js'
@@ -25,7 +26,7 @@ export interface LocalKeeperOptions {
   onPrefetch: (outcome: PrefetchOutcome) => void
 }
 
-export type LocalKeeperDependencies = Omit<FillDependencies, 'store' | 'memory' | 'shelves'> & { store: CacheStore }
+export type LocalKeeperDependencies = Omit<FillDependencies, 'store' | 'memory' | 'shelves' | 'newId'> & { store: CacheStore }
 
 /** How long a response that may not be stored is remembered as such, so that its viewers don't queue behind one another's fills. */
 const PASS_TTL_MS = 10_000
@@ -53,7 +54,8 @@ export class LocalKeeper implements Keeper {
     this.#memory = options.memoryBytes > 0 ? new MemoryBudget(options.memoryBytes) : undefined
     this.#store = store
     this.#guarded = new GuardedStore(store, dependencies.onFault)
-    this.#deps = { ...dependencies, store: this.#guarded, memory: this.#memory, shelves: new VariantShelves(store) }
+    const newId = uniqueNames(16)
+    this.#deps = { ...dependencies, newId, store: this.#guarded, memory: this.#memory, shelves: new VariantShelves(store, newId) }
     this.#options = options
     this.#flights = new Flights(
       { maxFlights: options.maxFills, maxJoins: options.maxWaiters, lockTimeoutMs: options.lockTimeoutMs },
@@ -87,6 +89,10 @@ export class LocalKeeper implements Keeper {
     const entry = await this.#look(request.key)
     // Whoever looked at the same time may be ahead. From here to the flight nothing awaits, so that a key has one at most.
     return this.#join(request) ?? this.#found(request, entry)
+  }
+
+  mayHave(hash: string): boolean {
+    return this.#store.has(hash)
   }
 
   used(hash: string): void {

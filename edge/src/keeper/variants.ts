@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
 import type { EntryMeta } from '../cache/entry-meta.js'
 import { type CacheKey, cacheKey } from '../cache/key.js'
@@ -56,10 +55,12 @@ const MAX_RESOURCES = 20_000
 /** Which variants there are of a resource. The entry under its own key says only by what it varies. */
 export class VariantShelves {
   readonly #store: Pick<CacheStore, 'has' | 'create' | 'drop'>
+  readonly #newId: () => string
   readonly #shelves = new LRUCache<string, Shelf>({ max: MAX_RESOURCES })
 
-  constructor(store: Pick<CacheStore, 'has' | 'create' | 'drop'>) {
+  constructor(store: Pick<CacheStore, 'has' | 'create' | 'drop'>, newId: () => string) {
     this.#store = store
+    this.#newId = newId
   }
 
   /**
@@ -82,7 +83,7 @@ export class VariantShelves {
     const writer = await this.#store.create(base, 0)
     await writer?.commit({
       ...variant,
-      id: randomBytes(8).toString('hex'),
+      id: this.#newId(),
       key: base.text,
       headers: [],
       length: 0,

@@ -144,7 +144,8 @@ export class Media {
 
   /** The entry's open file, unless a purge covers it. */
   async #stored(key: CacheKey): Promise<OpenEntry | undefined> {
-    const { files, purges, onFault } = this.#deps
+    const { files, purges, keeper, onFault } = this.#deps
+    if (keeper.mayHave?.(key.hash) === false) return undefined
     let entry: OpenEntry | undefined
     try {
       entry = files.get(key.hash) ?? (await files.find(key))
