@@ -207,7 +207,7 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
       const renew = await listeners.prepare(next)
       return async () => {
         guard.configure(guardOptions(next))
-        resolver.forgetAll()
+        resolver.configure(next.routes.skew)
         limits.configure(next.limits)
         origins.setOrigins(next.origins)
         await renew()

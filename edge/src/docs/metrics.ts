@@ -14,7 +14,8 @@ summed unless their help says otherwise. Every series carries \`service="edge"\`
 from the configuration (origins, disks); a client can't add to them. Series of closed sets are there from the start, at 0.
 
 Beside these there are the \`process_*\` and \`nodejs_*\` metrics of prom-client (CPU seconds, memory, descriptors, event-loop lag, garbage
-collection). With several workers each process has its own, told apart by the label \`process\`: \`supervisor\`, \`keeper\`, \`worker-1\` and so on.
+collection). With several workers the gauges among them are told of each process, by the label \`process\`: \`supervisor\`, \`keeper\`, \`worker-1\` and
+so on; CPU seconds and other counters are sums.
 `
 
 /** Of configuration, not of the program. */

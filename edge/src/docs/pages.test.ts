@@ -1,4 +1,7 @@
-import { readFileSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { loadConfig } from '@millrace/common/config/load'
 import { settingsOf } from '@millrace/common/config/settings'
 import { expect, it } from 'vitest'
 import { configSchema } from '../config.js'
@@ -17,4 +20,17 @@ it('docs/metrics-edge.md is what the edge declares: else run `npm run docs`', as
 
 it('every setting of the edge says what it is for', () => {
   expect(settingsOf(configSchema).filter(({ about }) => about === '')).toEqual([])
+})
+
+it('the example in docs/edge.md is a good configuration', () => {
+  const example = /```yaml\n(id: [\s\S]*?)```/.exec(committed('edge.md'))![1]!
+  const folder = mkdtempSync(join(tmpdir(), 'millrace-edge-docs-'))
+  try {
+    const file = join(folder, 'edge.yaml')
+    // Its secrets are in files that are not here.
+    writeFileSync(file, example.replaceAll(/file:\S+/g, 'a-secret-for-this-test'))
+    expect(loadConfig(configSchema, file)).toMatchObject({ id: 'e1', workers: 4 })
+  } finally {
+    rmSync(folder, { recursive: true })
+  }
 })
