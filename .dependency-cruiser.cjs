@@ -16,7 +16,8 @@ module.exports = {
       name: 'one-uws-file',
       severity: 'error',
       from: { path: '^edge/', pathNot: '^edge/src/http/uws\\.ts$' },
-      to: { path: 'uWebSockets|rjweb' },
+      // Types are gone at run time.
+      to: { path: 'uWebSockets|rjweb', dependencyTypesNot: ['type-only'] },
     },
   ],
   options: {

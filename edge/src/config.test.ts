@@ -19,6 +19,7 @@ describe('the edge config', () => {
     ['an origin URL with a path', { ...least, origins: [{ id: 'o1', url: 'http://a/b' }] }, /origins\.0\.url/],
     ['an origin URL with credentials', { ...least, origins: [{ id: 'o1', url: 'http://u:p@a' }] }, /origins\.0\.url/],
     ['an origin over ftp', { ...least, origins: [{ id: 'o1', url: 'ftp://a' }] }, /origins\.0\.url/],
+    ['a generic path to an unknown origin', { ...least, paths: [{ prefix: '/a', mode: 'generic', origin: 'o2' }] }, /paths\.0\.origin/],
     ['signatures demanded without keys', { ...least, routes: { require: true } }, /routes\.keys/],
     ['a short key', { ...least, routes: { keys: { k1: 'short' } } }, /routes\.keys\.k1/],
     ['a bad key id', { ...least, routes: { keys: { 'K 1': 'long-enough-secret' } } }, /routes\.keys/],

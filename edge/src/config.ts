@@ -76,5 +76,11 @@ export const configSchema = z
     message: 'is missing, or tls.listen',
     path: ['listen'],
   })
+  .superRefine(({ origins, paths }, context) => {
+    for (const [index, path] of paths.entries()) {
+      if (origins.some((origin) => origin.id === path.origin)) continue
+      context.addIssue({ code: 'custom', message: `${path.origin} is none of origins`, path: ['paths', index, 'origin'] })
+    }
+  })
 
 export type Config = z.output<typeof configSchema>

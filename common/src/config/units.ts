@@ -20,12 +20,12 @@ export function parseBytes(text: string): number | undefined {
 
 /** A config value like `10s`; the parsed value is in milliseconds. Bounds are written in the same units. */
 export function duration(bounds: { min?: string; max?: string } = {}) {
-  return unit('a duration such as 250ms, 10s, 5m, 6h or 1d', parseDuration, bounds)
+  return unit('a duration such as 250ms, 10s, 5m, 6h or 1d', parseDuration, bounds).meta({ unit: 'duration', ...bounds })
 }
 
 /** A config value like `50GiB`; the parsed value is in bytes. */
 export function bytes(bounds: { min?: string; max?: string } = {}) {
-  return unit('a size such as 512KiB, 64MiB or 50GiB', parseBytes, bounds)
+  return unit('a size such as 512KiB, 64MiB or 50GiB', parseBytes, bounds).meta({ unit: 'size', ...bounds })
 }
 
 function unit(what: string, parse: (text: string) => number | undefined, bounds: { min?: string; max?: string }) {
@@ -66,7 +66,7 @@ export class Secret {
 }
 
 export function secret() {
-  return z.string().transform((text, context) => {
+  const schema = z.string().transform((text, context) => {
     let value = text
     if (text.startsWith('file:')) {
       try {
@@ -82,11 +82,12 @@ export function secret() {
     }
     return new Secret(value)
   })
+  return schema.meta({ unit: 'secret' })
 }
 
 /** `127.0.0.1:8080` or `[::1]:8080` or `0.0.0.0:80` → host and port. */
 export function listenAddress() {
-  return z.string().transform((text, context) => {
+  const schema = z.string().transform((text, context) => {
     const match = /^(?:\[([0-9a-fA-F:]+)\]|([0-9.]+|localhost)):(\d{1,5})$/.exec(text)
     const port = Number(match?.[3])
     if (!match || port > 65_535) {
@@ -95,6 +96,7 @@ export function listenAddress() {
     }
     return { host: match[1] ?? match[2]!, port }
   })
+  return schema.meta({ unit: 'address' })
 }
 export interface ListenAddress {
   host: string

@@ -181,3 +181,4 @@ export function buildKeeper(
   }
   return new LocalKeeper({ ...rest, ...POLICY, stale: config.stale, maxObject: config.cache.maxObject }, options)
 }
+

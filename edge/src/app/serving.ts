@@ -99,12 +99,17 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
     },
     onVerified: (blocks) => faults.verifiedBlocks.inc(blocks),
   })
+  const limits = new EdgeLimits(config.limits, systemTicker)
+  const clients = new Clients(config.clients, limits)
+  const idOf = requestIds(randomBytes(4).toString('hex'))
+  const access = await accessLog(config, { log, clients, idOf, random, now })
   const counters = new RequestCounters()
   const server: { http?: HttpServer } = {}
   const metrics = servingMetrics(registry, counters, {
     runningRequests: () => server.http?.running ?? 0,
     openFiles: () => files.open,
     ram: () => ({ bytes: ram.bytes, maxBytes: ram.maxBytes, objects: ram.objects }),
+    logDropped: () => access.stats.dropped,
   })
   const boundary = () => randomBytes(16).toString('hex')
   const onError = (error: unknown) => log.error({ err: error }, 'edge')
@@ -125,16 +130,12 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
     now,
     onFault,
   })
-  const limits = new EdgeLimits(config.limits, systemTicker)
-  const clients = new Clients(config.clients, limits)
-  const idOf = requestIds(randomBytes(4).toString('hex'))
   const trace = (exchange: Exchange): Trace => {
     const traceparent = traceparentOf(exchange.headers.traceparent)
     const requestId = idOf(exchange.headers.requestId)
     exchange.requestId = requestId
     return traceparent === undefined ? { requestId } : { requestId, traceparent }
   }
-  const access = await accessLog(config, { log, clients, idOf, random, now })
   const sending = (exchange: Exchange) => sendingOf(exchange, pool, limits)
   const generic = genericHandler(config, {
     keeper,
@@ -206,7 +207,7 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
       const renew = await listeners.prepare(next)
       return async () => {
         guard.configure(guardOptions(next))
-        resolver.forgetAll()
+        resolver.configure(next.routes.skew)
         limits.configure(next.limits)
         origins.setOrigins(next.origins)
         await renew()
@@ -245,7 +246,7 @@ function countRare(exchange: Exchange, metrics: ServingMetrics, counters: Reques
   const { phase, cause } = exchange.decision
   countEnd(exchange, metrics)
   if (phase === 'coalesced') metrics.coalescedWaiters.inc()
-  if (cause !== undefined) metrics.misses.inc({ cause })
+  if (phase === 'miss' && cause !== undefined) metrics.misses.inc({ cause })
   if (exchange.refusal !== undefined && phase === 'refused') counters.refused(exchange.refusal)
 }
 

@@ -46,7 +46,7 @@ export const cacheSchema = z
 
 /** `ram`: the tier above the disks. */
 export const ramSchema = z.strictObject({
-  size: bytes().prefault('256MiB').describe('What bodies in memory may take; 0B keeps none.'),
+  size: bytes().prefault('256MiB').describe('What bodies in memory may take, all workers together; 0B keeps none.'),
   maxObject: bytes().prefault('8MiB').describe('Larger objects are read from disk each time.'),
 })
 

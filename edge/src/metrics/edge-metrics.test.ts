@@ -18,6 +18,7 @@ function servingProcess() {
     runningRequests: () => 2,
     openFiles: () => 5,
     ram: () => ({ bytes: 100, maxBytes: 1000, objects: 3 }),
+    logDropped: () => 6,
   })
   return {
     registry,
@@ -92,6 +93,12 @@ describe('the metrics of an edge', () => {
       expect(sample(text, 'millrace_edge_head_seconds_count', { phase: 'miss' })).toBe(0)
     }
     expect(requestTotals(await registry.getMetricsAsJSON())).toMatchObject({ requests: { hit: 2, miss: 1, error: 0 }, bytesSent: 1520 })
+  })
+
+  it('tell how many lines of the access log were dropped, once however often they are asked', async () => {
+    const { registry } = servingProcess()
+    for (const text of [await registry.metrics(), await registry.metrics()])
+      expect(sample(text, 'millrace_edge_log_dropped_lines_total')).toBe(6)
   })
 
   it('tell of each disk by its configured path', async () => {

@@ -23,6 +23,8 @@ export interface ServingGauges {
   runningRequests: () => number
   openFiles: () => number
   ram: () => { bytes: number; maxBytes: number; objects: number }
+  /** Lines so far. */
+  logDropped: () => number
 }
 
 /** Of a process that answers HTTP. */
@@ -67,6 +69,15 @@ export function servingMetrics(registry: Registry, counters: RequestCounters, ga
     registry,
     read: () => counters.headSeconds(),
   })
+  new Counter({
+    name: 'millrace_edge_log_dropped_lines_total',
+    help: 'Lines of the access log that found no room, or whose write failed.',
+    registers,
+    collect() {
+      this.reset()
+      this.inc(gauges.logDropped())
+    },
+  })
   declare.observed('millrace_edge_running_requests', 'Requests whose answer is not yet whole.', gauges.runningRequests)
   declare.observed('millrace_edge_open_files', 'Descriptors of stored responses that are kept open.', gauges.openFiles)
   declare.observed('millrace_edge_ram_bytes', 'What the RAM tier takes.', () => gauges.ram().bytes)
@@ -77,7 +88,6 @@ export function servingMetrics(registry: Registry, counters: RequestCounters, ga
     clientAborts: declare.counter('millrace_edge_client_aborts_total', 'Clients that left before their answer was whole.', {}),
     misses: declare.counter('millrace_edge_misses_total', 'Requests that led a fill, by why they had to.', { cause: MISS_CAUSES }),
     coalescedWaiters: declare.counter('millrace_edge_coalesced_waiters_total', 'Requests that joined a fill that another one led.', {}),
-    logDroppedLines: declare.counter('millrace_edge_log_dropped_lines_total', 'Lines of the access log that found no room.', {}),
   }
 }
 export type ServingMetrics = ReturnType<typeof servingMetrics>
@@ -160,9 +170,13 @@ export function keeperMetrics(registry: Registry, observed: { disks: () => reado
       outcome: FILL_OUTCOMES,
     }),
     fillSeconds: declare.seconds('millrace_edge_fill_seconds', 'How long fills took, stored or not.', {}),
-    revalidations: declare.counter('millrace_edge_revalidations_total', 'Stale responses that an origin was asked about.', {
-      outcome: REVALIDATION_OUTCOMES,
-    }),
+    revalidations: declare.counter(
+      'millrace_edge_revalidations_total',
+      'Stale responses that origins were asked about, by what came of it.',
+      {
+        outcome: REVALIDATION_OUTCOMES,
+      },
+    ),
     prefetches: declare.counter('millrace_edge_prefetch_total', 'Objects that players announced, by whether they were fetched ahead.', {
       outcome: PREFETCH_OUTCOMES,
     }),

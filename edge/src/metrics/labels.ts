@@ -55,6 +55,8 @@ export const REFUSAL_CODES = [
   'rate-limited',
   'edge-busy',
   'loop',
+  'expectation-failed',
+  'not-cached',
   'other',
 ] as const
 export type RefusalCode = (typeof REFUSAL_CODES)[number]

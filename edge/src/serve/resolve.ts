@@ -18,7 +18,7 @@ const MAX_REMEMBERED = 50_000
 /** Remembers URLs that were found good: a segment's is asked for once by each viewer of a title, a playlist's again and again. */
 export class Resolver {
   readonly #guard: CachedGuard
-  readonly #skewMs: number
+  #skewMs: number
   readonly #known = new LRUCache<string, Resolved>({ max: MAX_REMEMBERED })
 
   constructor(guard: CachedGuard, skewMs: number) {
@@ -47,8 +47,9 @@ export class Resolver {
     return resolved
   }
 
-  /** The keys have changed. */
-  forgetAll(): void {
+  /** Keys, or what demands a signature, have changed: what was found good before is asked anew. */
+  configure(skewMs: number): void {
+    this.#skewMs = skewMs
     this.#known.clear()
   }
 }
