@@ -56,8 +56,9 @@ function main() {
 }
 
 function checkNode() {
-  const major = Number(process.versions.node.split('.')[0])
+  const [major, minor] = process.versions.node.split('.').map(Number)
   if (major !== 20) fail(`Millrace runs on Node.js 20 (the edge's server library has a binary for it); this is ${process.version}.`)
+  if (minor < 15) fail(`Millrace needs Node.js 20.15 or later (zlib.crc32); this is ${process.version}.`)
 }
 
 function missingOf(packages) {
