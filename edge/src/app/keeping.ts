@@ -181,4 +181,3 @@ export function buildKeeper(
   }
   return new LocalKeeper({ ...rest, ...POLICY, stale: config.stale, maxObject: config.cache.maxObject }, options)
 }
-
