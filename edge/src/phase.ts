@@ -19,4 +19,6 @@ export interface Decision {
   origin?: string
   /** On `miss`. */
   cause?: MissCause
+  /** On `miss`: whether a disk is taking it. */
+  stored?: boolean
 }

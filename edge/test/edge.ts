@@ -9,6 +9,7 @@ import { until } from '@millrace/common/testing/until'
 import { Agent, type Dispatcher, request } from 'undici'
 import { type EdgeApp, startEdge } from '../src/app/single.js'
 import { configSchema } from '../src/config.js'
+import { sumOf } from '../src/harness/metrics-text.js'
 import type { TestOrigin } from './origin.js'
 
 export const VIDEO = '01hzy3v8k2m4n6p8q0r2s4t6v8'
@@ -31,16 +32,23 @@ export interface TestEdge {
   port: number
   get: (path: string, headers?: Record<string, string>, method?: Dispatcher.HttpMethod) => Promise<Answer>
   admin: (path: string) => Promise<{ status: number; text: string }>
+  /** What a metric says now, in sum over its labels or of those with one value. */
+  count: (metric: string, label?: { name: string; value: string }) => Promise<number>
   /** Resolves when no fill is running: what may be stored, is. */
   idle: () => Promise<unknown>
   stop: () => Promise<void>
 }
 
 /** An edge in this process with its own agent, over `o1`, `o2` … */
-export async function startTestEdge(cachePath: string, origins: TestOrigin[], overrides: Record<string, unknown> = {}): Promise<TestEdge> {
+export async function startTestEdge(
+  cachePath: string,
+  origins: Pick<TestOrigin, 'url'>[],
+  overrides: Record<string, unknown> = {},
+  now: () => number = Date.now,
+): Promise<TestEdge> {
   const config = parseConfig(configSchema, edgeConfig(cachePath, origins, overrides))
   const log = createLogger({ service: 'edge', level: 'silent' })
-  const app = await startEdge(config, { log })
+  const app = await startEdge(config, { log, now })
   const agent = new Agent({ connections: 256, pipelining: 1 })
   const url = `http://127.0.0.1:${app.address.port}`
   const adminUrl = `http://127.0.0.1:${app.admin.port}`
@@ -55,6 +63,7 @@ export async function startTestEdge(cachePath: string, origins: TestOrigin[], ov
     port: app.address.port,
     get: (path, headers = {}, method = 'GET') => fetchAnswer(agent, url + path, headers, method),
     admin,
+    count: async (metric, label) => sumOf((await admin('/metrics')).text, `millrace_edge_${metric}`, label),
     idle: () => until('no running fill', async () => (await admin('/metrics')).text.includes('running_fills{service="edge",id="e1"} 0')),
     stop: async () => {
       await agent.destroy()
@@ -63,7 +72,11 @@ export async function startTestEdge(cachePath: string, origins: TestOrigin[], ov
   }
 }
 
-export function edgeConfig(cachePath: string, origins: TestOrigin[], overrides: Record<string, unknown> = {}): Record<string, unknown> {
+export function edgeConfig(
+  cachePath: string,
+  origins: Pick<TestOrigin, 'url'>[],
+  overrides: Record<string, unknown> = {},
+): Record<string, unknown> {
   return {
     id: 'e1',
     listen: '127.0.0.1:0',

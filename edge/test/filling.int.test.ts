@@ -1,10 +1,20 @@
-import { mkdir, rm, symlink, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { until } from '@millrace/common/testing/until'
 import { request } from 'undici'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { cacheFiles, raw, segment, startTestEdge, type TestEdge, tempFolder, VIDEO } from './edge.js'
-import { BODY_LENGTH, breakAfter, bytesOf, serveBytes, serveInTwo, serveStatus, startOrigin, type TestOrigin } from './origin.js'
+import {
+  type Behaviour,
+  BODY_LENGTH,
+  breakAfter,
+  bytesOf,
+  serveBytes,
+  serveInTwo,
+  serveStatus,
+  startOrigin,
+  type TestOrigin,
+} from './origin.js'
+import { serveResource } from './resource.js'
 
 describe('an edge filling its cache', () => {
   let folder: Awaited<ReturnType<typeof tempFolder>>
@@ -62,16 +72,14 @@ describe('an edge filling its cache', () => {
     expect([answer.status, answer.headers['x-origin'], answer.body.equals(body)]).toEqual([200, 'o2', true])
   })
 
-  it('hides a break from a client that waits for a range beyond it', async () => {
+  it.each(['o1.o2', 'o1'])('hides a break from a client of route %s that waits for a range beyond it', async (route) => {
     const breaking = breakAfter(100_000)
     o1.behave((request, response) => (request.headers.range ? response.destroy() : breaking(request, response)))
-    const fromOther = await edge.get(`/o1.o2${path}`, { range: 'bytes=200000-200009' })
-    expect([fromOther.status, fromOther.headers['x-origin'], fromOther.body.equals(body.subarray(200_000, 200_010))]).toEqual([
-      206,
-      'o2',
-      true,
-    ])
-    const alone = await edge.get(`/o1${segment(2)}`, { range: 'bytes=200000-200009' })
+    o2.behave(serveResource({ body, headers: {} }))
+    const answer = await edge.get(`/${route}${path}`, { range: 'bytes=200000-200009' })
+    expect([answer.status, answer.headers['x-origin'], answer.body.equals(body.subarray(200_000, 200_010))]).toEqual([206, 'o2', true])
+    await o2.stop()
+    const alone = await edge.get(`/${route}${segment(2)}`, { range: 'bytes=200000-200009' })
     expect([alone.status, alone.headers['x-cache']]).toEqual([502, 'error'])
   })
 
@@ -124,21 +132,22 @@ describe('an edge filling its cache', () => {
     stuck.destroy()
   })
 
-  it("lets waiters go on with their own origins when the leader's fail", async () => {
+  it("lets waiters go on with their own origins when the leader's fail and no retry is left for it", async () => {
+    await edge.stop()
+    edge = await startTestEdge(folder.path, [o1, o2], { fetch: { retryBudget: { ratio: 0, minPerSecond: 0 } } })
     let refuse = () => {}
     o1.behave((_request, response) => {
       refuse = () => response.writeHead(503).end()
     })
     const leader = edge.get(`/o1${path}`)
     await until('the fill', () => o1.requests.length === 1)
-    const waiters = Promise.all(Array.from({ length: 20 }, () => edge.get(`/o1.o2${path}`)))
-    const same = edge.get(`/o1${path}`)
-    await until('all are waiting', async () => (await edge.admin('/metrics')).text.includes('running_fills{service="edge",id="e1"} 1'))
+    const others = Array.from({ length: 20 }, () => edge.get(`/o2${path}`))
+    const same = ['o1', 'o1.o2'].map((route) => edge.get(`/${route}${path}`))
+    await until('all are waiting', async () => (await edge.count('running_requests')) === 23)
     refuse()
-    expect((await leader).status).toBe(502)
-    expect((await same).status).toBe(502)
-    for (const answer of await waiters) expect([answer.status, answer.body.equals(body)]).toEqual([200, true])
-    expect(o2.requests.length).toBe(1)
+    for (const answer of [leader, ...same]) expect((await answer).status).toBe(502)
+    for (const answer of await Promise.all(others)) expect([answer.status, answer.body.equals(body)]).toEqual([200, true])
+    expect([o1.requests.length, o2.requests.length]).toEqual([1, 1])
   })
 
   it.each([
@@ -234,41 +243,15 @@ describe('an edge filling its cache', () => {
     for (const socket of stuck) socket.destroy()
   })
 
-  it.each<[string, (file: string) => Promise<unknown>]>([
-    ['opened', (file) => symlink(file, file)],
-    ['read', (file) => mkdir(file)],
-  ])('goes past the file of a running fill that cannot be %s', async (_what, spoil) => {
-    const half = serveInTwo(100_000)
-    o1.behave(half.behaviour)
-    const leader = await request(`${edge.url}/o1${path}`)
-    const [file] = (await cacheFiles(folder.path)).tmp
-    await rm(file!)
-    await spoil(file!)
-    const waiter = edge.get(`/o1${path}`)
-    await until('the waiter to ask by itself', () => o1.requests.length === 2)
-    half.release()
-    const answer = await waiter
-    expect([answer.status, answer.headers['x-cache'], answer.body.equals(body)]).toEqual([200, 'bypass', true])
-    expect(Buffer.from(await leader.body.arrayBuffer()).equals(body)).toBe(true)
-    await edge.idle()
-  })
-
-  it('goes past an entry that the disk cannot read', async () => {
-    await edge.get(`/o1${path}`)
-    await edge.idle()
-    const [entry] = (await cacheFiles(folder.path)).entries
-    await rm(entry!)
-    await mkdir(entry!)
-    const answer = await edge.get(`/o1${path}`)
-    expect([answer.status, answer.headers['x-cache'], answer.body.equals(body)]).toEqual([200, 'bypass', true])
-  })
-
   it('never takes a part that nobody asked for as the whole', async () => {
-    o1.behave((_request, response) => {
+    const part: Behaviour = (_request, response) => {
       response.writeHead(206, { 'content-length': 10, 'content-range': 'bytes 0-9/100' }).end('0123456789')
-    })
+    }
+    o1.behave(part)
+    o2.behave(part)
     expect((await edge.get(`/o1${path}`)).status).toBe(502)
-    expect((await edge.get(`/o1.o2${path}`)).body.equals(body)).toBe(true)
+    o2.behave(serveBytes())
+    for (const route of ['o1.o2', 'o1']) expect((await edge.get(`/${route}${path}`)).body.equals(body)).toBe(true)
   })
 
   it('answers 503 with Retry-After beyond the limit of fills, and takes the next one afterwards', async () => {
@@ -286,21 +269,13 @@ describe('an edge filling its cache', () => {
     expect((await edge.get(`/o2${segment(2)}`)).status).toBe(200)
   })
 
-  it('serves past a cache disk that takes nothing', async () => {
-    await rm(`${folder.path}/v1/tmp`, { recursive: true })
-    await writeFile(`${folder.path}/v1/tmp`, '')
-    const answer = await edge.get(`/o1${path}`)
-    expect([answer.status, answer.headers['x-cache'], answer.body.equals(body)]).toEqual([200, 'bypass', true])
-    expect((await edge.admin('/readyz')).status).toBe(503)
-    expect((await edge.admin('/metrics')).text).toMatch(/cache_faults_total\{operation="create",.*\} 1/)
-  })
-
-  it('keeps nothing of a 5xx or a redirect', async () => {
-    for (const status of [500, 503, 302, 403]) {
-      o1.behave(serveStatus(status))
-      expect((await edge.get(`/o1${path}`)).status).toBe(502)
-    }
-    o1.behave(serveBytes())
-    expect((await edge.get(`/o1${path}`)).status).toBe(200)
+  it.each([500, 503, 302, 403])('keeps nothing of a %i, and asks the others', async (status) => {
+    o1.behave(serveStatus(status))
+    o2.behave(serveStatus(status))
+    const failed = await edge.get(`/o1${path}`)
+    expect([failed.status, failed.headers['x-cache'], failed.headers['cache-control']]).toEqual([502, 'error', 'no-store'])
+    o2.behave(serveBytes())
+    const served = await edge.get(`/o1${path}`)
+    expect([served.status, served.headers['x-origin'], served.body.equals(body)]).toEqual([200, 'o2', true])
   })
 })

@@ -121,6 +121,7 @@ export class SimpleOrigins implements OriginGroup {
           }
         })(),
         discard: () => body.destroy(),
+        leaveFills: () => undefined,
       }
     } catch (error) {
       throw fail(error)

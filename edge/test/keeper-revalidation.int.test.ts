@@ -188,6 +188,25 @@ describe('a keeper in generic mode', () => {
     expect(o1.requests.length).toBe(10)
   })
 
+  it('hands the answer that is not to be stored to the one who led, if they take it, and to nobody else', async () => {
+    let served = 0
+    let answer = () => {}
+    o1.behave((_request, response) => {
+      const mine = `answer ${++served}`
+      answer = () => response.writeHead(200, { 'cache-control': 'private', 'content-length': mine.length }).end(mine)
+    })
+    const leader = open({ ...request('/p'), takesAnswer: true })
+    await until('the fill', () => o1.requests.length === 1)
+    const joiner = open({ ...request('/p'), takesAnswer: true })
+    answer()
+    expect(await joiner).toEqual({ kind: 'pass', order: ['o1'], reason: 'directive' })
+    const found = await leader
+    if (found.kind !== 'pass' || !found.answer) throw new Error(found.kind)
+    const chunks: Uint8Array[] = []
+    for await (const chunk of found.answer.body) chunks.push(chunk)
+    expect([Buffer.concat(chunks).toString(), o1.requests.length]).toEqual(['answer 1', 1])
+  })
+
   it("sends the client's fields, and no range or condition but its own", async () => {
     o1.behave(versioned('"e"', Buffer.from('abc'), { 'cache-control': 'max-age=10' }))
     const headers: HeaderField[] = [

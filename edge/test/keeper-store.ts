@@ -117,6 +117,7 @@ class FolderWriter implements EntryWriter {
   readonly #failures: Failures
   readonly #publish: () => Promise<void>
   #length = 0
+  #last: Promise<void> = Promise.resolve()
 
   constructor(handle: FileHandle, path: string, failures: Failures, publish: () => Promise<void>) {
     this.#handle = handle
@@ -126,7 +127,13 @@ class FolderWriter implements EntryWriter {
     this.location = { kind: 'file', path, bodyOffset: HEADER_BYTES }
   }
 
-  async write(chunk: Uint8Array): Promise<void> {
+  write(chunk: Uint8Array): Promise<void> {
+    const written = this.#last.then(() => this.#append(chunk))
+    this.#last = written.catch(() => undefined)
+    return written
+  }
+
+  async #append(chunk: Uint8Array): Promise<void> {
     await this.#failures.write?.(this.#length)
     // A disk that fills up takes a part first.
     for (let done = 0; done < chunk.length; ) {

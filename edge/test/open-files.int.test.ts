@@ -7,6 +7,7 @@ import type { EntryMeta } from '../src/cache/entry-meta.js'
 import { cacheKey } from '../src/cache/key.js'
 import { OpenFiles } from '../src/entries/open-files.js'
 import { PreparedHead } from '../src/entries/prepared-head.js'
+import { newId } from './cache-folder.js'
 import { tempFolder } from './edge.js'
 import { bytesOf } from './origin.js'
 
@@ -23,7 +24,7 @@ describe('stored entries as a worker reads them', () => {
   const pathOf = (hash: string) => join(folder.path, hash.slice(0, 2), hash)
 
   const metaOf = (text: string, length: number): EntryMeta => ({
-    id: '0123456789abcdef',
+    id: newId(),
     key: text,
     status: 200,
     headers: [],

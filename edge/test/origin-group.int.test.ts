@@ -1,5 +1,6 @@
 import { getEventListeners } from 'node:events'
 import { createServer } from 'node:net'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { until } from '@millrace/common/testing/until'
 import { afterEach, describe, expect, it } from 'vitest'
 import { breakAfter, bytesOf, serveBytes, serveStatus, startOrigin, type TestOrigin } from './origin.js'
@@ -178,6 +179,8 @@ describe('a connection that the origin closed while it was idle', () => {
       const fetched = await origins.fetch(['o1'], { ...get('/x', { method, mode: 'generic' }), wanted: is200 })
       answers.push(fetched.ok)
       if (fetched.ok) await read(fetched.answer.body)
+      // The connection is free again when undici has had its turn.
+      await nextTurn()
     }
     return answers
   }

@@ -1,7 +1,7 @@
 import { until } from '@millrace/common/testing/until'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { segment, startTestEdge, type TestEdge, tempFolder } from './edge.js'
-import { BODY_LENGTH, breakAfter, bytesOf, serveBytes, serveStatus, startOrigin, type TestOrigin } from './origin.js'
+import { type Behaviour, BODY_LENGTH, breakAfter, bytesOf, serveBytes, serveStatus, startOrigin, type TestOrigin } from './origin.js'
 
 describe('an edge choosing among the origins of a route', () => {
   let folder: Awaited<ReturnType<typeof tempFolder>>
@@ -13,7 +13,7 @@ describe('an edge choosing among the origins of a route', () => {
     folder = await tempFolder()
     o1 = await startOrigin()
     o2 = await startOrigin()
-    edge = await startTestEdge(folder.path, [o1, o2], { negativeTtl: '300ms', health: { failures: 2, coolDown: '300ms' } })
+    edge = await startTestEdge(folder.path, [o1, o2], { negativeTtl: '300ms', health: { probe: false, failures: 2, coolDown: '300ms' } })
   })
   afterEach(async () => {
     await edge.stop()
@@ -38,8 +38,10 @@ describe('an edge choosing among the origins of a route', () => {
 
   it('answers 504 when all are silent', async () => {
     o1.behave(() => {})
+    o2.behave(() => {})
     const answer = await edge.get(`/o1${segment(1)}`)
     expect([answer.status, JSON.parse(answer.body.toString()).code]).toEqual([504, 'origins-timeout'])
+    expect([o1.requests.length, o2.requests.length]).toEqual([1, 1])
   })
 
   it.each<[string, (origin: TestOrigin) => unknown]>([
@@ -77,20 +79,40 @@ describe('an edge choosing among the origins of a route', () => {
     expect((await edge.get(`/o1.o2${segment(1)}`)).status).toBe(404)
   })
 
-  it('remembers a 404 for a while, but only for the origins that were asked', async () => {
+  it('remembers a 404 for a while, but only for the origins that said it', async () => {
     o1.behave(serveStatus(404))
+    o2.behave(serveStatus(503))
     const first = await edge.get(`/o1${segment(1)}`)
     const second = await edge.get(`/o1${segment(1)}`)
     expect([first.status, first.headers['x-cache'], second.status, second.headers['x-cache']]).toEqual([404, 'miss', 404, 'negative'])
-    expect(o1.requests.length).toBe(1)
-    expect((await edge.get(`/o1.o2${segment(1)}`)).status).toBe(200)
+    expect([o1.requests.length, o2.requests.length]).toEqual([1, 1])
+    o2.behave(serveBytes())
+    const other = await edge.get(`/o1.o2${segment(1)}`)
+    expect([other.status, other.headers['x-origin']]).toEqual([200, 'o2'])
+    o1.behave(serveStatus(404))
+    o2.behave(serveStatus(404))
+    await edge.get(`/o1${segment(2)}`)
+    for (const route of ['o1', 'o2', 'o2.o1']) expect((await edge.get(`/${route}${segment(2)}`)).headers['x-cache']).toBe('negative')
     o1.behave(serveBytes())
-    await until('the 404 to be forgotten', async () => {
-      o1.behave(serveStatus(404))
-      await edge.get(`/o1${segment(3)}`)
-      o1.behave(serveBytes())
-      return until('segment 3', async () => (await edge.get(`/o1${segment(3)}`)).status === 200, 2000)
-    })
+    await until('the 404 to be forgotten', async () => (await edge.get(`/o1${segment(2)}`)).status === 200)
+  })
+
+  it('asks the other known origins once when the route has no answer, and says which one had it', async () => {
+    const breaks: [Behaviour, number][] = [
+      [serveStatus(404), 1],
+      [serveStatus(500), 2],
+      [breakAfter(0), 3],
+    ]
+    for (const [behaviour, number] of breaks) {
+      o1.behave(behaviour)
+      const answer = await edge.get(`/o1${segment(number)}`)
+      expect([answer.status, answer.headers['x-origin'], answer.body.equals(bytesOf(segment(number), BODY_LENGTH))]).toEqual([
+        200,
+        'o2',
+        true,
+      ])
+    }
+    expect(o2.requests).toEqual([1, 2, 3].map(segment))
   })
 
   it('asks a failing origin last, tries it again after the cool-down, and then trusts it', async () => {

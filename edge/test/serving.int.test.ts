@@ -72,12 +72,10 @@ describe('an edge answering players', () => {
     expect(o1.requests.length).toBe(1)
   })
 
-  it('answers a range beyond the end with 416, several ranges with the whole', async () => {
+  it('answers a range beyond the end with 416', async () => {
     const beyond = await edge.get(`/o1${path}`, { range: `bytes=${BODY_LENGTH}-` })
     expect(beyond.status).toBe(416)
     expect(beyond.headers['content-range']).toBe(`bytes */${BODY_LENGTH}`)
-    const several = await edge.get(`/o1${path}`, { range: 'bytes=0-1,5-6' })
-    expect([several.status, several.body.length]).toEqual([200, BODY_LENGTH])
   })
 
   it('honours If-Range: another ETag makes the range a whole', async () => {
@@ -95,6 +93,17 @@ describe('an edge answering players', () => {
     expect([miss.status, miss.headers['x-cache']]).toEqual([304, 'miss'])
     const modified = await edge.get(`/o1${path}`, { 'if-none-match': '"another"' })
     expect(modified.status).toBe(200)
+  })
+
+  it('answers conditions also where the body has no length yet', async () => {
+    o1.behave((_request, response) => {
+      response.writeHead(200, { 'content-type': 'text/vtt', etag: '"1"' })
+      response.end(body)
+    })
+    const same = await edge.get(`/o1${path}`, { 'if-none-match': '"1"' })
+    expect([same.status, same.headers['x-cache'], same.headers.etag]).toEqual([304, 'miss', '"1"'])
+    const other = await edge.get(`/o1${segment(2)}`, { 'if-none-match': '"2"' })
+    expect([other.status, other.headers['x-cache'], other.body.equals(body)]).toEqual([200, 'miss', true])
   })
 
   it('answers HEAD with the length and no body, on a miss and on a hit', async () => {

@@ -4,8 +4,8 @@ import { join } from 'node:path'
 import type { BodyReader } from '../src/cache/body.js'
 import { type CacheKey, cacheKey } from '../src/cache/key.js'
 import type { FillRequest, Keeper, MissCause } from '../src/keeper/contract.js'
-import type { FillOutcome } from '../src/keeper/fill.js'
 import { FillFiles } from '../src/keeper/fill-files.js'
+import type { FillOutcome } from '../src/keeper/fill-outcome.js'
 import { type Found, find } from '../src/keeper/find.js'
 import { LocalKeeper, type LocalKeeperDependencies, type LocalKeeperOptions } from '../src/keeper/local-keeper.js'
 import type { PrefetchOutcome } from '../src/keeper/prefetch-budget.js'
@@ -57,7 +57,7 @@ export async function startKeeper(
   const store = new FolderStore(folder)
   const group = new SimpleOrigins(Object.fromEntries(origins.map((origin, index) => [`o${index + 1}`, origin.url])))
   const stop = new AbortController()
-  let now = 1_800_000_000_000
+  let now = Date.now()
   let generation = 0
   const ended: Ended[] = []
   const prefetches: PrefetchOutcome[] = []

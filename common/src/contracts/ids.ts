@@ -10,7 +10,8 @@ export const revSchema = z.string().regex(/^r[1-9][0-9]{0,8}$/, "a revision is '
 export type Rev = z.infer<typeof revSchema>
 
 /** Names an origin, an edge or a transcoder. `.` and `~` are taken by routes, so they can't occur here. */
-export const nodeIdSchema = z.string().regex(/^[a-z0-9-]{1,32}$/, 'a node id is 1 to 32 of a-z, 0-9 and -')
+export const NODE_ID = /^[a-z0-9-]{1,32}$/
+export const nodeIdSchema = z.string().regex(NODE_ID, 'a node id is 1 to 32 of a-z, 0-9 and -')
 export type NodeId = z.infer<typeof nodeIdSchema>
 
 /** nginx-vod-module sequence id; a `-` would end it. */

@@ -15,7 +15,7 @@ import type { KeeperListener } from '../keeper/contract.js'
 import type { FillDependencies } from '../keeper/fill.js'
 import { LocalKeeper, type LocalKeeperOptions } from '../keeper/local-keeper.js'
 import { type DiskFaultMetrics, type KeeperMetrics, keeperMetrics, originMetrics } from '../metrics/edge-metrics.js'
-import type { CacheOperation } from '../metrics/labels.js'
+import { type CacheOperation, REVALIDATION_OF } from '../metrics/labels.js'
 import type { Origins } from '../origin/origins.js'
 import type { PurgeView } from '../purge/contract.js'
 import { PurgeLog } from '../purge/log.js'
@@ -59,7 +59,13 @@ const POLICY: Pick<FillDependencies, 'policy' | 'variants' | 'fits'> = {
 
 export async function startKeeping(options: KeepingOptions): Promise<Keeping> {
   const { config, registry, faults, log, listener, serves, now, random } = options
+  const told = new WeakSet<object>()
   const onFault = (operation: CacheOperation, error: unknown) => {
+    // What the store has reported it also throws, and who meets it reports it again.
+    if (error instanceof Error) {
+      if (told.has(error)) return
+      told.add(error)
+    }
     faults.cacheFaults.inc({ operation })
     log.error({ err: error, operation }, 'cache disk')
   }
@@ -154,7 +160,7 @@ export function buildKeeper(
     signal: AbortSignal
     onFault: (operation: CacheOperation, error: unknown) => void
     memoryBytes: number
-    metrics: Pick<KeeperMetrics, 'fills' | 'fillSeconds' | 'prefetches'> | undefined
+    metrics: Pick<KeeperMetrics, 'fills' | 'fillSeconds' | 'revalidations' | 'prefetches'> | undefined
   },
 ): LocalKeeper {
   const { metrics, memoryBytes, ...rest } = dependencies
@@ -166,8 +172,9 @@ export function buildKeeper(
     negativeTtlMs: config.negativeTtl,
     memoryBytes,
     prefetch: { maxConcurrent: enabled ? maxConcurrent : 0, bytesPerSecond: rate },
-    onFillEnded: (outcome, ms) => {
+    onFillEnded: (outcome, ms, _bytes, cause) => {
       metrics?.fills.inc({ outcome })
+      if (cause === 'expired') metrics?.revalidations.inc({ outcome: REVALIDATION_OF[outcome] })
       metrics?.fillSeconds.observe(ms / 1000)
     },
     onPrefetch: (outcome) => metrics?.prefetches.inc({ outcome }),

@@ -7,7 +7,7 @@ export interface BodyReader {
    *   needed. The view may also be memory that the reader owns; nobody writes to it.
    * @returns an empty view only at the body's clean end, which comes before `end` only where the length was unknown.
    * @throws MillraceError `body-broken` when the bytes will never come: source `origin`, or `disk` when a block can't be read or its
-   *   checksum is wrong (the entry is then already dropped).
+   *   checksum is wrong (the entry is then already dropped), or `internal` when the keeper's process went away.
    */
   read(buffer: Buffer, at: number, end: number): Promise<Uint8Array>
   close(): void

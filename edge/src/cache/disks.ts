@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import type { EntryPlaces } from './store.js'
@@ -34,8 +33,9 @@ export function entryPath(root: string, hash: string): string {
   return `${root}/${hash.slice(0, 2)}/${hash}`
 }
 
-export function tmpPath(layout: DiskLayout, hash: string): string {
-  return `${layout.tmp}/${hash}-${randomBytes(6).toString('hex')}`
+/** @param name 12 hex digits, never the same twice */
+export function tmpPath(layout: DiskLayout, hash: string, name: string): string {
+  return `${layout.tmp}/${hash}-${name}`
 }
 
 interface Candidate {

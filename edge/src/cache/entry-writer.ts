@@ -36,8 +36,8 @@ export class DiskEntryWriter implements EntryWriter {
   readonly location: BodyLocation & { kind: 'file' }
   readonly #disk: WriterDisk
   readonly #hash: string
-  /** The file is made while the first chunk is still coming. */
-  readonly #file: Promise<FileHandle>
+  readonly #openFile: () => Promise<FileHandle>
+  #opened: Promise<FileHandle> | undefined
   readonly #checksums = new BlockChecksums()
   #reserved: number
   #accepted = 0
@@ -53,8 +53,16 @@ export class DiskEntryWriter implements EntryWriter {
     this.#hash = hash
     this.#reserved = reserved
     this.location = { kind: 'file', path, bodyOffset: BODY_OFFSET }
-    this.#file = disk.room().then(() => openFile(path))
-    this.#file.catch((error: unknown) => this.#fail('create', error))
+    this.#openFile = () => disk.room().then(() => openFile(path))
+  }
+
+  /** Made when it is first needed: whoever waits for the first bytes is served before the disk is asked for anything. */
+  get #file(): Promise<FileHandle> {
+    if (!this.#opened) {
+      this.#opened = this.#openFile()
+      this.#opened.catch((error: unknown) => this.#fail('create', error))
+    }
+    return this.#opened
   }
 
   write(chunk: Uint8Array): Promise<void> {
@@ -85,10 +93,29 @@ export class DiskEntryWriter implements EntryWriter {
       const header = encodeHeader({ meta, tableCrc: tableCrcOf(table) })
       const blocks = diskBlocks(fileBytes(meta.length))
       await this.#need(blocks)
-      await this.#finish(header, table, meta.length)
-      const reserved = this.#reserved
-      await this.#disk.publish(this.#hash, this.location.path, blocks, reserved)
-      this.#reserved = 0
+      const file = await this.#file
+      await this.#writing('commit', async () => {
+        if (table.length > 0) await writeAll(file, [table], tableOffset(meta.length))
+        await writeAll(file, [header], 0)
+      })
+      await this.#publish(file, blocks)
+    } catch (error) {
+      await this.discard()
+      throw error
+    }
+  }
+
+  async commitWhole(meta: EntryMeta, body: Uint8Array): Promise<void> {
+    try {
+      this.#ended = true
+      this.#checksums.update(body)
+      const table = this.#checksums.end()
+      const header = encodeHeader({ meta, tableCrc: tableCrcOf(table) })
+      const file = await this.#file
+      const blocks = diskBlocks(fileBytes(meta.length))
+      await this.#need(blocks)
+      await this.#writing('commit', () => writeAll(file, [header, body, table], 0))
+      await this.#publish(file, blocks)
     } catch (error) {
       await this.discard()
       throw error
@@ -99,7 +126,7 @@ export class DiskEntryWriter implements EntryWriter {
     this.#ended = true
     // What was to be written has its own answer; here only the end of it matters.
     await this.#draining
-    const file = await this.#file.catch(() => undefined)
+    const file = await this.#opened?.catch(() => undefined)
     try {
       // A second close of a FileHandle does nothing.
       await file?.close()
@@ -118,16 +145,23 @@ export class DiskEntryWriter implements EntryWriter {
     if (this.#failure) throw this.#failure.error
   }
 
-  async #finish(header: Buffer, table: Buffer, length: number): Promise<void> {
+  async #writing(operation: 'write' | 'commit', write: () => Promise<void>): Promise<void> {
     try {
-      const file = await this.#file
-      if (table.length > 0) await writeAll(file, [table], tableOffset(length))
-      await writeAll(file, [header], 0)
-      await file.close()
+      await write()
     } catch (error) {
-      this.#fail('commit', error)
+      this.#fail(operation, error)
       throw error
     }
+  }
+
+  /** A file can get its name while its descriptor is being closed. */
+  async #publish(file: FileHandle, blocks: number): Promise<void> {
+    const closed = this.#writing('commit', () => file.close())
+    const published = this.#disk.publish(this.#hash, this.location.path, blocks, this.#reserved).then(() => {
+      this.#reserved = 0
+    })
+    const results = await Promise.allSettled([closed, published])
+    for (const result of results) if (result.status === 'rejected') throw result.reason
   }
 
   async #drain(): Promise<void> {
@@ -153,12 +187,7 @@ export class DiskEntryWriter implements EntryWriter {
 
   async #append(chunks: Uint8Array[]): Promise<void> {
     const file = await this.#file
-    try {
-      await writeAll(file, chunks, BODY_OFFSET + this.#written)
-    } catch (error) {
-      this.#fail('write', error)
-      throw error
-    }
+    await this.#writing('write', () => writeAll(file, chunks, BODY_OFFSET + this.#written))
   }
 
   /** Reserves in steps of a checksum's block, so that a body of unknown length takes little at first. */

@@ -109,6 +109,28 @@ describe('judge', () => {
   })
 })
 
+describe('judge, where directives are for CDNs', () => {
+  it.each<[string, Headers]>([
+    ['no-store', { 'cache-control': 'max-age=60' }],
+    ['private', { 'cache-control': 'max-age=60', expires: at(60) }],
+    ['no-cache', { 'cache-control': 'max-age=60' }],
+    ['max-age=0', { 'cache-control': 'max-age=60', expires: at(60) }],
+    ['max-age="60"', { 'cache-control': 'max-age=60' }],
+    ['none', { expires: at(60) }],
+  ])('has nothing fresh of %s, whatever is said to others', (targeted, headers) => {
+    expect(fresh({ ...headers, 'cdn-cache-control': targeted })).toBe(false)
+  })
+
+  it('stores what only others may not', () => {
+    expect(fresh({ 'cache-control': 'no-store', expires: at(-60), 'cdn-cache-control': 'max-age=60' })).toBe(true)
+  })
+
+  it('goes by Cache-Control on media paths, and where the other is none', () => {
+    expect(fresh({ 'cache-control': 'max-age=60', 'cdn-cache-control': 'no-store' }, MEDIA)).toBe(true)
+    expect(fresh({ 'cache-control': 'max-age=60', 'cdn-cache-control': 'no-store, &' })).toBe(true)
+  })
+})
+
 describe("a response's lifetime", () => {
   it.each([
     [{ 'cache-control': 'max-age=0' }],

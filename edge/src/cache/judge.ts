@@ -1,6 +1,7 @@
 import { type CacheControl, parseCacheControl } from './cache-control.js'
 import { explicitLifetime, lifetimes } from './freshness.js'
 import { heuristicallyCacheable, storableStatus, understood } from './status.js'
+import { governing } from './targeted.js'
 import { varyNames } from './vary.js'
 import type { Judged, NoCacheReason, Resource, StalePolicy, Verdict } from './verdict.js'
 
@@ -13,7 +14,9 @@ export type { Judged, Lifetimes, NoCacheReason, Resource, StalePolicy, Verdict }
  * `Pragma` in a response says nothing (§5.4). `immutable` (RFC 8246) is about reloads in browsers. `max-age` and its like count at their
  * first occurrence; a lifetime that can't be read is one of zero.
  */
-export function judge(response: Judged, resource: Resource, now: number, maxObject: number, stale: StalePolicy): Verdict {
+export function judge(given: Judged, resource: Resource, now: number, maxObject: number, stale: StalePolicy): Verdict {
+  // Our own origins say what they mean in Cache-Control.
+  const response = resource.mode === 'generic' ? { ...given, headers: governing(given.headers) } : given
   const control = parseCacheControl(response.headers['cache-control'])
   const reason =
     statusReason(response.status, control, resource) ??

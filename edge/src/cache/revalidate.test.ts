@@ -130,3 +130,9 @@ describe('refreshed', () => {
     expect(refreshed(meta, fields, NOW, { mode: 'media', media: 'segment' }, STALE)?.headers).toEqual([['etag', '"a"']])
   })
 })
+
+it('takes the lifetime of a 304 from what it says to CDNs, as the stored one was', () => {
+  const meta = stored(['cdn-cache-control', 'max-age=60'], ['cache-control', 'no-store'])
+  expect(after(meta)?.freshUntil).toBe(NOW + 60_000)
+  expect(after(meta, ['cdn-cache-control', 'max-age=5'])?.freshUntil).toBe(NOW + 5000)
+})

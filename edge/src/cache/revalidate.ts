@@ -4,7 +4,8 @@ import { parseCacheControl } from './cache-control.js'
 import { type EntryMeta, type HeaderField, headerOf } from './entry-meta.js'
 import { lifetimes } from './freshness.js'
 import { storableHeaders } from './headers.js'
-import type { Resource, StalePolicy } from './verdict.js'
+import { governing } from './targeted.js'
+import type { Judged, Resource, StalePolicy } from './verdict.js'
 
 /**
  * What makes the request for a stale entry conditional. RFC 9111 §4.3.1: both validators, If-None-Match being the one that a server prefers
@@ -45,12 +46,10 @@ export function refreshed(
   if (!sameRepresentation(meta, given)) return undefined
   const update = storableHeaders(fields, resource.mode)?.filter(([name]) => !UNCHANGED.has(name))
   // A head that has outgrown its place stays as it was; how long it is fresh does not depend on that.
-  const merged = merge(meta.headers, update ?? [])
-  const headers = storableHeaders(merged, resource.mode) ?? meta.headers
+  const headers = storableHeaders(merge(meta.headers, update ?? []), resource.mode) ?? meta.headers
   // Age and Date are those of the 304: it is the newer response (§4.2.3).
-  const current: Record<string, string | undefined> = flatten(merge(meta.headers, lifetimeFields(fields)))
-  current.age = given.age
-  current.date = given.date
+  const merged = flatten(merge(meta.headers, lifetimeFields(fields)))
+  const current: Judged['headers'] = { ...(resource.mode === 'generic' ? governing(merged) : merged), age: given.age, date: given.date }
   const control = parseCacheControl(current['cache-control'])
   const times = lifetimes({ headers: current, requestedAt }, control, resource, now, stale)
   if (!control.has('no-store') && !control.has('private')) return { ...meta, headers, ...times }
@@ -72,7 +71,7 @@ function sameRepresentation(meta: EntryMeta, given: Record<string, string | unde
   return given['last-modified'] === undefined || lastModified === undefined || given['last-modified'] === lastModified
 }
 
-const LIFETIME_FIELDS: ReadonlySet<string> = new Set(['cache-control', 'expires'])
+const LIFETIME_FIELDS: ReadonlySet<string> = new Set(['cache-control', 'cdn-cache-control', 'expires'])
 
 function lifetimeFields(fields: readonly HeaderField[]): HeaderField[] {
   return fields.filter(([name]) => LIFETIME_FIELDS.has(name))

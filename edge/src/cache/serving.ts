@@ -1,6 +1,7 @@
 import { type CacheControl, parseCacheControl, parseDeltaSeconds } from './cache-control.js'
 import { type EntryMeta, headerOf } from './entry-meta.js'
 import { staleForbidden } from './freshness.js'
+import { governing } from './targeted.js'
 
 /**
  * How a stored entry may be used now.
@@ -72,11 +73,18 @@ export function useOf(meta: StoredTimes & Pick<EntryMeta, 'bornAt' | 'headers'>,
     !directives.noCache && (directives.maxAge === undefined || age <= directives.maxAge) && meta.freshUntil - now >= directives.minFresh
   if (state === 'fresh') return wanted ? 'serve' : 'forward'
   // §5.2.1.2: max-stale "will accept a response that has exceeded its freshness lifetime"; the origin's directives stand above it (§4.2.4).
-  const accepts = now - meta.freshUntil < directives.maxStale && !staleForbidden(parseCacheControl(headerOf(meta, 'cache-control')))
+  const accepts = now - meta.freshUntil < directives.maxStale && !staleForbidden(storedControl(meta))
   const inTime =
     !directives.noCache && directives.minFresh === 0 && (directives.maxAge === undefined || age <= directives.maxAge + directives.maxStale)
   if (accepts && inTime) return 'serve'
   return state === 'while-revalidate' && inTime ? 'background' : 'validate'
+}
+
+function storedControl(meta: Pick<EntryMeta, 'headers'>): CacheControl {
+  const of = (name: string) => headerOf(meta, name)
+  return parseCacheControl(
+    governing({ 'cache-control': of('cache-control'), 'cdn-cache-control': of('cdn-cache-control') })['cache-control'],
+  )
 }
 
 function milliseconds(control: CacheControl, name: string): number | undefined {

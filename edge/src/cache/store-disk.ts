@@ -15,6 +15,7 @@ import type { CacheKey } from './key.js'
 import { KeyedLock } from './keyed-lock.js'
 import { reconcile, SHARDS } from './recover.js'
 import type { DiskStats, EntryWriter } from './store.js'
+import { uniqueNames } from './unique-names.js'
 
 /** More files than this to be deleted first is no room: a body would wait too long. */
 const MAX_BACKLOG = 10_000
@@ -57,6 +58,7 @@ export class StoreDisk {
   readonly #running = new Set<string>()
   readonly #unscanned = new Set<number>()
   #scan: Promise<void> | undefined
+  readonly #newName = uniqueNames(12)
   #device: number | undefined
   #unlock: (() => Promise<void>) | undefined
   #loaded = false
@@ -133,7 +135,7 @@ export class StoreDisk {
     if (this.state === 'out' || this.#closing || this.#deletions.size > MAX_BACKLOG) return undefined
     const blocks = diskBlocks(fileBytes(length ?? BLOCK_BYTES))
     if (!this.#index.reserve(blocks)) return undefined
-    const path = tmpPath(this.#layout, key.hash)
+    const path = tmpPath(this.#layout, key.hash, this.#newName())
     this.#running.add(path)
     const disk = {
       reserve: (more: number) => this.#index.reserve(more),

@@ -6,12 +6,18 @@ import type { CacheKey } from './key.js'
 export interface EntryWriter {
   /** Where readers of any process find the bytes until the commit. */
   readonly location: BodyLocation
-  /** @throws MillraceError `no-room` when the body outgrows what the store can free; the disk's own error otherwise. */
+  /**
+   * Chunks go in one after the other; the next may be given before the last one is written. None may change before its call resolves.
+   *
+   * @throws MillraceError `no-room` when the body outgrows what the store can free; the disk's own error otherwise.
+   */
   write(chunk: Uint8Array): Promise<void>
   /** Bytes [start, end) of what was written. */
   readBack(start: number, end: number): Promise<Uint8Array>
   /** Makes the entry visible, whole, in the place of any older one. A failure leaves nothing behind. */
   commit(meta: EntryMeta): Promise<void>
+  /** `write` and `commit` at once, for a body that is whole before the first byte of it was written: one write to the disk. */
+  commitWhole?(meta: EntryMeta, body: Uint8Array): Promise<void>
   discard(): Promise<void>
 }
 

@@ -52,14 +52,26 @@ export class OpenEntry {
   }
 }
 
+/** Damaged entries that are remembered until their files are dropped. */
+const MAX_DAMAGED = 1000
+
 /** Stored entries as this process reads them: opened by the path of their hash, kept open while they are in use. */
 export class OpenFiles {
   readonly #options: OpenFilesOptions
+  /** Ids of entries that are not to be found again: the keeper may take a moment to drop one. */
+  readonly #bad = new LRUCache<string, true>({ max: MAX_DAMAGED })
   readonly #entries: LRUCache<string, OpenEntry>
   readonly #opening = new Map<string, Promise<OpenEntry | undefined>>()
 
   constructor(options: OpenFilesOptions) {
-    this.#options = options
+    this.#options = {
+      ...options,
+      onDamaged: (hash, id, error) => {
+        if (this.#bad.has(id)) return
+        if (id !== '') this.#bad.set(id, true)
+        options.onDamaged(hash, id, error)
+      },
+    }
     this.#entries = new LRUCache({ max: options.maxOpen, dispose: (entry) => this.#leave(entry) })
   }
 
@@ -132,6 +144,7 @@ export class OpenFiles {
     }
     if (!header || header.meta.key !== key.text) return this.#damaged(key, header?.meta.id ?? '', 'has no valid header')
     const { meta } = header
+    if (this.#bad.has(meta.id)) return undefined
     const stat = fstatSync(fd)
     if (stat.size !== fileBytes(meta.length)) return this.#damaged(key, meta.id, 'is not as long as its header says')
     const trailer = Buffer.allocUnsafe(blockCount(meta.length) * 4)

@@ -7,9 +7,9 @@ export interface ResponseHead {
   status: number
   /**
    * `200 OK`, then each field after a CRLF; without a CRLF at its end. Never content-length, date or transfer-encoding: those are the
-   * server's.
+   * server's. Bytes where it is not ASCII alone.
    */
-  text: string
+  text: string | Uint8Array
 }
 
 /**
@@ -24,7 +24,7 @@ export interface Exchange {
   readonly query: string
   /** The fields that the edge reads for itself. */
   readonly headers: RequestHeaders
-  /** Every field of the request, in order, names in lower case. Only within the handler's own turn. */
+  /** Every field of the request, in order, names in lower case, a character per byte of a value. Only within the handler's own turn. */
   fields(): HeaderField[]
   /**
    * The request's body, at the pace of its reader. Only within the handler's own turn, once.

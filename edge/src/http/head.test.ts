@@ -13,6 +13,11 @@ describe('a rendered head', () => {
     )
   })
 
+  it('has the bytes of an origin, where they are beyond ASCII', () => {
+    const { text } = head(200, [['content-disposition', 'caf\u00c3\u00a9 \u00e9 \u2603']])
+    expect(Buffer.from(text as Uint8Array).toString('latin1')).toBe('200 OK\r\ncontent-disposition: caf\u00c3\u00a9 \u00e9 ')
+  })
+
   it('names the status, also one that has no name', () => {
     expect(head(206, [['etag', '"a"']]).text).toBe('206 Partial Content\r\netag: "a"')
     expect(renderHead(299, '').text).toBe('299 Unknown')

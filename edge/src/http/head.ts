@@ -13,7 +13,9 @@ export function renderFields(fields: Fields): string {
 
 /** @param rendered fields that `renderFields` made, of which nothing is checked again */
 export function renderHead(status: number, rendered: string): ResponseHead {
-  return { status, text: `${status} ${STATUS_CODES[status] ?? 'Unknown'}${rendered}` }
+  const text = `${status} ${STATUS_CODES[status] ?? 'Unknown'}${rendered}`
+  // The server would write a string as UTF-8: bytes beyond ASCII, which came as one character each, would be two.
+  return { status, text: /[\x80-\xff]/.test(rendered) ? Buffer.from(text, 'latin1') : text }
 }
 
 export function head(status: number, fields: Fields): ResponseHead {
@@ -21,7 +23,7 @@ export function head(status: number, fields: Fields): ResponseHead {
 }
 
 function sanitise(value: string): string {
-  return /[^\t\x20-\x7e\x80-\u{10ffff}]/u.test(value) ? value.replace(/[^\t\x20-\x7e\x80-\u{10ffff}]/gu, '') : value
+  return /[^\t\x20-\x7e\x80-\xff]/.test(value) ? value.replace(/[^\t\x20-\x7e\x80-\xff]/g, '') : value
 }
 
 export type { HeaderField }

@@ -85,7 +85,7 @@ export class UwsExchange implements Exchange {
 
   fields(): HeaderField[] {
     const fields: HeaderField[] = []
-    this.#req?.forEachHeader((name, value) => fields.push([name, value]))
+    this.#req?.forEachHeader((name, value) => fields.push([name, bytesOf(value)]))
     return fields
   }
 
@@ -250,7 +250,7 @@ export class UwsExchange implements Exchange {
     this.status = head.status
     this.headAfterMs = performance.now() - this.arrivedAt
     // This server writes a status as it comes, so that a whole head is one call; head.ts keeps what origins say from ending a line.
-    this.#res.writeStatus(this.#server.draining ? `${head.text}\r\nconnection: close` : head.text)
+    this.#res.writeStatus(this.#server.draining ? closing(head.text) : head.text)
   }
 
   #watchWritable(): void {
@@ -294,4 +294,14 @@ export class UwsExchange implements Exchange {
       this.#server.idle = undefined
     }
   }
+}
+
+/** The server reads values as UTF-8; what isn't is lost to it. */
+function bytesOf(value: string): string {
+  return /[\x80-\uffff]/.test(value) ? Buffer.from(value).toString('latin1') : value
+}
+
+function closing(text: string | Uint8Array): string | Uint8Array {
+  const field = '\r\nconnection: close'
+  return typeof text === 'string' ? text + field : Buffer.concat([text, Buffer.from(field)])
 }

@@ -43,6 +43,7 @@ class FillBody implements BodyReader {
   #source: Source = { kind: 'unknown' }
   #opened: Promise<void> | undefined
   #closed = false
+  #notGone: (() => void) | undefined
 
   constructor(fill: Fill, ready: ReadyHead, dependencies: FillBodyDependencies, release: () => void) {
     this.#fill = fill
@@ -50,6 +51,10 @@ class FillBody implements BodyReader {
     this.#deps = dependencies
     this.#release = release
     const { first, meta, location } = ready
+    if (fill.recent && location.kind === 'file') {
+      this.#notGone = fill.beforeGone?.(() => this.#open())
+      return
+    }
     // Before it is needed: a purge or a failing disk may take the file's name away, but not from whoever has it open.
     if (location.kind === 'file' && meta.length !== first.length) {
       const open = () => {
@@ -69,15 +74,27 @@ class FillBody implements BodyReader {
   close(): void {
     if (this.#closed) return
     this.#closed = true
+    this.#notGone?.()
     this.#release()
     this.#closeSource()
   }
 
   #read(wanted: Wanted): void {
-    const { available, state } = this.#fill
+    const { available, state, recent } = this.#fill
+    if (recent) {
+      const view = recent.view(wanted.at, wanted.end)
+      if (view) {
+        wanted.resolve(view)
+        return
+      }
+      if (wanted.at >= available && state === 'running') {
+        this.#fill.arrival!().then(() => this.#read(wanted), wanted.reject)
+        return
+      }
+    }
     if (wanted.at < available) this.#readAvailable(wanted, Math.min(wanted.end, available))
     else if (state === 'complete') wanted.resolve(wanted.buffer.subarray(0, 0))
-    else if (state === 'broken') wanted.reject(bodyBroken('the transfer into the cache broke', 'origin'))
+    else if (state === 'broken') wanted.reject(bodyBroken('the transfer into the cache broke', this.#fill.lost ? 'internal' : 'origin'))
     else this.#fill.progress(wanted.at).then(() => this.#read(wanted), wanted.reject)
   }
 
@@ -138,6 +155,6 @@ class FillBody implements BodyReader {
   }
 }
 
-function bodyBroken(message: string, source: 'origin' | 'disk', cause?: unknown): MillraceError {
+function bodyBroken(message: string, source: 'origin' | 'disk' | 'internal', cause?: unknown): MillraceError {
   return new MillraceError(message, { code: BODY_BROKEN, source, retryable: true, cause })
 }

@@ -1,6 +1,6 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
+import { MillraceError } from '@millrace/common/errors'
 import type { EntryWriter } from '../cache/store.js'
-import type { BodyLocation } from './contract.js'
 import { MemoryBody, type MemoryBudget } from './memory.js'
 
 /** Written at once: what came in while the last write ran. */
@@ -16,7 +16,7 @@ export interface BodyPipeOptions {
   /** So many bytes can be read back by now. */
   onWritten: (bytes: number) => void
   /** All bytes so far, and those to come, are there from now on. */
-  onMoved: (location: BodyLocation) => void
+  onMoved: (body: MemoryBody) => void
   onFault: (operation: 'write', error: unknown) => void
 }
 
@@ -46,8 +46,9 @@ export class BodyPipe {
     return this.#writer
   }
 
-  get memory(): MemoryBody | undefined {
-    return this.#memory
+  /** What a write failed with that could not go on in memory either. */
+  get failure(): unknown {
+    return this.#failure?.error
   }
 
   /**
@@ -73,6 +74,11 @@ export class BodyPipe {
     if (this.#failure) throw this.#failure.error
   }
 
+  /** Resolves when nothing is being written any more, well or not. */
+  async settled(): Promise<void> {
+    await this.#pumping
+  }
+
   async readBack(start: number, end: number): Promise<Uint8Array> {
     await this.drained()
     return this.#memory ? this.#memory.slice(start, end) : this.#writer!.readBack(start, end)
@@ -83,8 +89,9 @@ export class BodyPipe {
       while (this.#queue.length > 0) {
         const batch = this.#takeBatch()
         await this.#write(batch)
-        this.#written += batch.length
-        this.#queued -= batch.length
+        const bytes = lengthOf(batch)
+        this.#written += bytes
+        this.#queued -= bytes
         this.#options.onWritten(this.#written)
         this.#wakeSender()
       }
@@ -96,32 +103,35 @@ export class BodyPipe {
     }
   }
 
-  #takeBatch(): Uint8Array {
+  #takeBatch(): Uint8Array[] {
     let bytes = 0
     let count = 0
     while (count < this.#queue.length && (count === 0 || bytes + this.#queue[count]!.length <= BATCH_BYTES)) {
       bytes += this.#queue[count++]!.length
     }
-    const chunks = this.#queue.splice(0, count)
-    return chunks.length === 1 ? chunks[0]! : Buffer.concat(chunks, bytes)
+    return this.#queue.splice(0, count)
   }
 
-  async #write(batch: Uint8Array): Promise<void> {
+  async #write(batch: readonly Uint8Array[]): Promise<void> {
     if (this.#memory) {
-      this.#memory.append(batch)
+      for (const chunk of batch) this.#memory.append(chunk)
       // Copying is quick, and must not keep the loop from everybody else's events.
       await nextTurn()
       return
     }
     try {
-      await this.#writer!.write(batch)
+      const writer = this.#writer!
+      // The writer takes together what is there when it begins; all of it has ended before anything else is done.
+      const results = await Promise.allSettled(batch.map((chunk) => writer.write(chunk)))
+      for (const result of results) if (result.status === 'rejected') throw result.reason
     } catch (error) {
-      this.#options.onFault('write', error)
+      // That there is no room is no fault of the disk.
+      if (!(error instanceof MillraceError)) this.#options.onFault('write', error)
       await this.#move(batch, error)
     }
   }
 
-  async #move(batch: Uint8Array, reason: unknown): Promise<void> {
+  async #move(batch: readonly Uint8Array[], reason: unknown): Promise<void> {
     const { memory: budget, length, onMoved, onFault } = this.#options
     const memory = budget && MemoryBody.reserve(budget, length)
     if (!memory) throw reason
@@ -130,18 +140,24 @@ export class BodyPipe {
       for (let at = 0; at < this.#written; at += BATCH_BYTES) {
         memory.append(await writer.readBack(at, Math.min(at + BATCH_BYTES, this.#written)))
       }
-      memory.append(batch)
+      for (const chunk of batch) memory.append(chunk)
     } catch (error) {
       memory.free()
       throw error
     }
     this.#memory = memory
     this.#writer = undefined
-    onMoved({ kind: 'memory', chunks: memory })
+    onMoved(memory)
     try {
       await writer.discard()
     } catch (error) {
       onFault('write', error)
     }
   }
+}
+
+function lengthOf(chunks: readonly Uint8Array[]): number {
+  let bytes = 0
+  for (const chunk of chunks) bytes += chunk.length
+  return bytes
 }

@@ -16,6 +16,8 @@ export interface Keeper {
    * @throws MillraceError `edge-busy` (503) beyond `fetch.maxFills` or `fetch.maxWaiters`
    */
   open(request: FillRequest): Promise<Opened>
+  /** Where the keeper is in this process: whether there may be an entry, so that nobody looks on the disk for what isn't there. */
+  mayHave?(hash: string): boolean
   /** An entry was served: it counts as used. Batched; never fails. */
   used(hash: string): void
   /** An entry cannot be read, or its bytes are wrong: it is dropped, unless the file with this id was replaced meanwhile. */
@@ -98,6 +100,11 @@ export interface GrowingChunks {
   view(at: number): Uint8Array
 }
 
+export interface RecentBytes {
+  /** Bytes from `at` on, at least one and not beyond `end`; undefined when they are not here. */
+  view(at: number, end: number): Uint8Array | undefined
+}
+
 /** How far a body that is still being written can be read. */
 export interface Growth {
   readonly available: number
@@ -124,4 +131,10 @@ export interface Fill extends Growth {
    * is gone already.
    */
   hold?(): (() => void) | undefined
+  /** In the fill's own process: the newest bytes, which need no file. */
+  readonly recent?: RecentBytes | undefined
+  /** With `recent`: resolves when something has come since, or the state is final. */
+  arrival?(): Promise<void>
+  /** With `recent`: run before the fill's file goes away for good, for readers that have not opened it yet. @returns what takes it back */
+  beforeGone?(open: () => Promise<void>): () => void
 }

@@ -22,6 +22,22 @@ export class FillView implements Fill {
     return this.#fill.moved
   }
 
+  get lost(): boolean {
+    return this.#fill.lost ?? false
+  }
+
+  get recent(): Fill['recent'] {
+    return this.#fill.recent
+  }
+
+  arrival(): Promise<void> {
+    return this.#fill.arrival?.() ?? Promise.resolve()
+  }
+
+  beforeGone(open: () => Promise<void>): () => void {
+    return this.#fill.beforeGone?.(open) ?? (() => undefined)
+  }
+
   progress(offset: number): Promise<void> {
     return this.#fill.progress(offset)
   }
@@ -30,4 +46,9 @@ export class FillView implements Fill {
     // A fill without it keeps nothing that could go.
     return this.#fill.hold ? this.#fill.hold() : () => undefined
   }
+}
+
+/** A head for those who didn't lead: an answer that is not to be stored is the leader's alone. */
+export function forOthers(head: FillHead): FillHead {
+  return head.kind === 'pass' ? { kind: 'pass', reason: head.reason } : head
 }

@@ -1,6 +1,6 @@
 import type { BodyReader } from '../cache/body.js'
 import type { FillMeta } from '../cache/entry-meta.js'
-import type { Attempt } from '../origin/contract.js'
+import type { Attempt, OriginAnswer } from '../origin/contract.js'
 import { type FillBodyDependencies, fillBody } from './bodies.js'
 import type { FillRequest, Keeper, MissCause, PassReason } from './contract.js'
 
@@ -8,12 +8,22 @@ import type { FillRequest, Keeper, MissCause, PassReason } from './contract.js'
 export type Found<T> =
   /** As it is stored: fresh, or just confirmed by its origin. */
   | { kind: 'stored'; entry: T; revalidated: boolean }
-  /** From a fill, which this request led or joined; `lost` as `Growth.lost`. Whoever gets it closes `body`. */
-  | { kind: 'body'; led: boolean; cause: MissCause; meta: FillMeta; body: BodyReader; lost: () => boolean }
+  /**
+   * From a fill, which this request led or joined; `lost` as `Growth.lost`. Whoever gets it closes `body`. `stored`: a disk is taking it.
+   */
+  | {
+      kind: 'body'
+      led: boolean
+      cause: MissCause
+      meta: FillMeta
+      body: BodyReader
+      stored: boolean
+      lost: () => boolean
+    }
   /** Remembered: no origin of the route has it. */
   | { kind: 'negative' }
-  /** Not for the cache, or the way to it is too crooked: to be fetched from these origins past it. */
-  | { kind: 'pass'; order: readonly string[]; reason: PassReason }
+  /** Not for the cache, or the way to it is too crooked: to be fetched from these origins past it, unless its answer is here. */
+  | { kind: 'pass'; order: readonly string[]; reason: PassReason; answer?: OriginAnswer }
   /** Every origin of the route was asked. */
   | { kind: 'exhausted'; attempts: Attempt[] }
 
@@ -43,7 +53,7 @@ export async function find<T>(keeper: Keeper, request: FillRequest, dependencies
       return attempts.every((attempt) => attempt.outcome === 'missing') ? { kind: 'negative' } : { kind: 'exhausted', attempts }
     }
     const head = opened.kind === 'fill' ? await opened.fill.head : opened
-    if (head.kind === 'pass') return { kind: 'pass', order, reason: head.reason }
+    if (head.kind === 'pass') return { ...head, order }
     if (head.kind === 'stored') {
       const entry = await dependencies.openStored()
       if (entry !== undefined) return { kind: 'stored', entry, revalidated: head.revalidated }
@@ -53,13 +63,25 @@ export async function find<T>(keeper: Keeper, request: FillRequest, dependencies
     if (head.kind === 'ready') {
       const { fill, led } = opened as Extract<typeof opened, { kind: 'fill' }>
       const body = fillBody(fill, head, dependencies)
-      if (body) return { kind: 'body', led, cause: head.cause, meta: head.meta, body, lost: () => fill.lost === true }
+      if (body) {
+        const stored = head.location.kind === 'file'
+        return { kind: 'body', led, cause: head.cause, meta: head.meta, body, stored, lost: () => fill.lost === true }
+      }
       // The fill ended in memory before it was read.
       continue
     }
-    for (const attempt of head.attempts) if (request.order.includes(attempt.origin)) tried.set(attempt.origin, attempt)
+    for (const attempt of countedFor(order, head.attempts)) tried.set(attempt.origin, attempt)
     order = request.order.filter((origin) => !tried.has(origin))
     if (order.length === 0) return { kind: 'exhausted', attempts: [...tried.values()] }
   }
   return { kind: 'pass', order, reason: 'not-now' }
+}
+
+/**
+ * The attempts of a fill that are as good as this request's own. Whom the leader was not let ask, for want of retries, this one may ask
+ * first: that is no retry, unless another of its origins was asked.
+ */
+function countedFor(order: readonly string[], attempts: readonly Attempt[]): Attempt[] {
+  const own = attempts.filter((attempt) => order.includes(attempt.origin))
+  return own.every((attempt) => attempt.outcome === 'retry-budget') ? [] : own
 }

@@ -1,6 +1,6 @@
 import { MillraceError } from '@millrace/common/errors'
 import type { Fill, FillHead, Opened } from './contract.js'
-import { FillView } from './fill-view.js'
+import { FillView, forOthers } from './fill-view.js'
 
 /** What a fill has to be for others to join it. */
 export interface Flight extends Fill {
@@ -21,7 +21,7 @@ interface Entry<F extends Flight> {
   startedAt: number
   joins: number
   /** What those see who joined before the head was told; they share one timer. */
-  waiting: { view: Fill; timer: NodeJS.Timeout } | undefined
+  waiting: Waiting | undefined
 }
 
 /** One fill per key at a time; who comes while it runs joins it, unless it is of no use to them. All counts are bounded. */
@@ -62,11 +62,12 @@ export class Flights<F extends Flight> {
     if (!flight || !this.#joinable(flight.fill)) return undefined
     if (flight.joins >= this.#limits.maxJoins) throw busy('too many requests wait for this')
     const left = this.#limits.lockTimeoutMs - (performance.now() - flight.startedAt)
-    if (!flight.fill.told && left <= 0) return { kind: 'pass', reason: 'lock-timeout' }
+    // A timer may end a little before its time by the other clock.
+    if (!flight.fill.told && (left <= 0 || flight.waiting?.late)) return { kind: 'pass', reason: 'lock-timeout' }
     flight.joins++
     this.#joined++
     if (flight.fill.told) return { kind: 'fill', fill: flight.fill, led: false }
-    flight.waiting ??= waitingView(flight.fill, left)
+    flight.waiting ??= new Waiting(flight.fill, left)
     return { kind: 'fill', fill: flight.waiting.view, led: false }
   }
 
@@ -81,7 +82,7 @@ export class Flights<F extends Flight> {
     this.#flights.set(key, flight)
     const running = ended.then(() => {
       this.#running.delete(running)
-      clearTimeout(flight.waiting?.timer)
+      flight.waiting?.stop()
       if (this.#flights.get(key) === flight) this.#flights.delete(key)
     })
     this.#running.add(running)
@@ -94,15 +95,29 @@ export class Flights<F extends Flight> {
   }
 }
 
-/** A fill as those see it who wait for its head, but not for ever. */
-function waitingView(fill: Flight, ms: number): { view: Fill; timer: NodeJS.Timeout } {
-  let timer!: NodeJS.Timeout
-  const late = new Promise<FillHead>((resolve) => {
-    timer = setTimeout(() => resolve({ kind: 'pass', reason: 'lock-timeout' }), ms)
-  })
-  const head = Promise.race([fill.head, late])
-  void fill.head.then(() => clearTimeout(timer))
-  return { view: new FillView(fill, head), timer }
+/** What those see of a fill who wait for its head, but not for ever. */
+class Waiting {
+  readonly view: Fill
+  late = false
+  readonly #timer: NodeJS.Timeout
+
+  constructor(fill: Flight, ms: number) {
+    let giveUp!: (head: FillHead) => void
+    const late = new Promise<FillHead>((resolve) => {
+      giveUp = resolve
+    })
+    this.#timer = setTimeout(() => {
+      this.late = true
+      giveUp({ kind: 'pass', reason: 'lock-timeout' })
+    }, ms)
+    const head = fill.head.then(forOthers)
+    void head.then(() => this.stop())
+    this.view = new FillView(fill, Promise.race([head, late]))
+  }
+
+  stop(): void {
+    clearTimeout(this.#timer)
+  }
 }
 
 function busy(message: string): MillraceError {

@@ -2,10 +2,13 @@ import { LRUCache } from 'lru-cache'
 import type { EntryMeta } from '../cache/entry-meta.js'
 import type { CacheKey } from '../cache/key.js'
 import type { CacheStore } from '../cache/store.js'
+import { uniqueNames } from '../cache/unique-names.js'
 import type { FillRequest, Keeper, MissCause, Opened, PassReason } from './contract.js'
-import { type FillDependencies, type FillOutcome, FillRun } from './fill.js'
+import { type FillDependencies, FillRun } from './fill.js'
+import type { FillOutcome } from './fill-outcome.js'
 import { FillView } from './fill-view.js'
 import { Flights } from './flights.js'
+import { GuardedStore } from './guarded-store.js'
 import { MemoryBudget } from './memory.js'
 import { NegativeCache } from './negative.js'
 import { PrefetchBudget, type PrefetchLimits, type PrefetchOutcome } from './prefetch-budget.js'
@@ -24,7 +27,7 @@ export interface LocalKeeperOptions {
   onPrefetch: (outcome: PrefetchOutcome) => void
 }
 
-export type LocalKeeperDependencies = Omit<FillDependencies, 'store' | 'memory' | 'shelves'> & { store: CacheStore }
+export type LocalKeeperDependencies = Omit<FillDependencies, 'store' | 'memory' | 'shelves' | 'newId'> & { store: CacheStore }
 
 /** How long a response that may not be stored is remembered as such, so that its viewers don't queue behind one another's fills. */
 const PASS_TTL_MS = 10_000
@@ -35,12 +38,16 @@ const MAX_REMEMBERED = 20_000
 /** The keeper of its own process, and the heart of one that serves others. */
 export class LocalKeeper implements Keeper {
   readonly #store: CacheStore
+  /** For what goes on without it. */
+  readonly #guarded: GuardedStore
   readonly #deps: FillDependencies
   readonly #options: LocalKeeperOptions
   readonly #flights: Flights<FillRun>
   readonly #negative: NegativeCache
   readonly #passing: LRUCache<string, PassReason>
   readonly #damaged = new LRUCache<string, true>({ max: MAX_REMEMBERED })
+  /** What is being dropped because it is damaged: who asks for it meanwhile waits, to find it gone. */
+  readonly #dropping = new Map<string, Promise<void>>()
   readonly #looks = new Map<string, Promise<EntryMeta | undefined>>()
   readonly #memory: MemoryBudget | undefined
   readonly #prefetches: PrefetchBudget
@@ -49,7 +56,9 @@ export class LocalKeeper implements Keeper {
     const { store, purges, now } = dependencies
     this.#memory = options.memoryBytes > 0 ? new MemoryBudget(options.memoryBytes) : undefined
     this.#store = store
-    this.#deps = { ...dependencies, memory: this.#memory, shelves: new VariantShelves(store) }
+    this.#guarded = new GuardedStore(store, dependencies.onFault)
+    const newId = uniqueNames(16)
+    this.#deps = { ...dependencies, newId, store: this.#guarded, memory: this.#memory, shelves: new VariantShelves(store, newId) }
     this.#options = options
     this.#flights = new Flights(
       { maxFlights: options.maxFills, maxJoins: options.maxWaiters, lockTimeoutMs: options.lockTimeoutMs },
@@ -77,6 +86,8 @@ export class LocalKeeper implements Keeper {
 
   async open(request: FillRequest): Promise<Opened> {
     const { hash } = request.key
+    const dropping = this.#dropping.get(hash)
+    if (dropping) await dropping
     const joined = this.#join(request)
     if (joined) return joined
     if (!this.#store.has(hash)) return this.#lead(request, this.#absent(hash))
@@ -85,13 +96,20 @@ export class LocalKeeper implements Keeper {
     return this.#join(request) ?? this.#found(request, entry)
   }
 
+  mayHave(hash: string): boolean {
+    return this.#store.has(hash)
+  }
+
   used(hash: string): void {
     this.#store.used(hash)
   }
 
   damaged(hash: string, id: string): void {
     this.#damaged.set(hash, true)
-    this.#store.drop(hash, id).catch((error: unknown) => this.#deps.onFault('drop', error))
+    const dropping = this.#guarded.drop(hash, id).finally(() => {
+      if (this.#dropping.get(hash) === dropping) this.#dropping.delete(hash)
+    })
+    this.#dropping.set(hash, dropping)
   }
 
   prefetch(request: FillRequest): void {
@@ -107,13 +125,7 @@ export class LocalKeeper implements Keeper {
   #look(key: CacheKey): Promise<EntryMeta | undefined> {
     let look = this.#looks.get(key.hash)
     if (!look) {
-      look = this.#store
-        .look(key)
-        .catch((error: unknown) => {
-          this.#deps.onFault('look', error)
-          return undefined
-        })
-        .finally(() => this.#looks.delete(key.hash))
+      look = this.#guarded.look(key).finally(() => this.#looks.delete(key.hash))
       this.#looks.set(key.hash, look)
     }
     return look

@@ -3,10 +3,17 @@ import type { Judged, Resource, StalePolicy, Verdict } from '../cache/judge.js'
 
 /** The caching rules that a fill follows: pure functions of RFC 9111. Times in Unix milliseconds. */
 export interface Policy {
-  /** Whether a response to a whole GET may be stored, and until when it is fresh. */
-  judge(response: Judged, resource: Resource, now: number, maxObject: number, stale: StalePolicy): Verdict
+  /** Whether a response to a whole GET may be stored, and until when it is fresh. The time since `requestedAt` counts as age (§4.2.3). */
+  judge(response: Judged & { requestedAt: number }, resource: Resource, now: number, maxObject: number, stale: StalePolicy): Verdict
   /** The entry as a 304 confirms it (§4.3.4); undefined when that 304 speaks of another representation. */
-  refreshed(meta: EntryMeta, fields: readonly HeaderField[], now: number, resource: Resource, stale: StalePolicy): EntryMeta | undefined
+  refreshed(
+    meta: EntryMeta,
+    fields: readonly HeaderField[],
+    now: number,
+    resource: Resource,
+    stale: StalePolicy,
+    requestedAt: number,
+  ): EntryMeta | undefined
   /** The request fields that ask whether an entry is still good (§4.3.1); empty when it has no validator. */
   validatorsOf(meta: EntryMeta): HeaderField[]
   /** What is stored of a response's fields (§3.1); undefined when that is more than an entry can hold. */

@@ -19,13 +19,6 @@ export function withContentType(headers: HeaderField[], upstream: Upstream): Hea
   return path ? [...headers, ['content-type', contentType(path)]] : headers
 }
 
-const CONDITIONALS = new Set(['if-none-match', 'if-modified-since', 'if-match', 'if-unmodified-since', 'if-range', 'range'])
-
-/** A client's fields with the edge's own conditions in the place of any: what is stored is the whole, for everyone. */
-export function conditionalFields(fields: readonly HeaderField[], validators: readonly HeaderField[]): HeaderField[] {
-  return [...fields.filter(([name]) => !CONDITIONALS.has(name)), ...validators]
-}
-
 /**
  * The origins that said there is no such thing, when the whole route says so. One 404 beside failures proves nothing, the replica may be on
  * the one that is down; but origins beyond the route that fail change nothing.
@@ -35,9 +28,37 @@ export function missingOnRoute(route: readonly string[], attempts: readonly Atte
   return route.length > 0 && route.every((origin) => missing.has(origin)) ? [...missing] : undefined
 }
 
-/** An origin that framed its body wrongly. */
-export function bodyBreak(message: string): MillraceError {
-  return new MillraceError(message, { code: 'origin-body-wrong', source: 'origin', retryable: true })
+/**
+ * @param ended whether these are all the bytes that come
+ * @throws MillraceError `origin-body-wrong` for a body of another length than was told, `too-large`
+ */
+export function checkLength(length: number, told: number | undefined, maxObject: number, ended = false): void {
+  if (told !== undefined && length > told) throw bodyWrong('the origin sent more than it said')
+  if (told !== undefined && ended && length < told) throw bodyWrong('the origin ended its body early')
+  if (length > maxObject) {
+    throw new MillraceError('a body of unknown length outgrew cache.maxObject', { code: 'too-large', source: 'origin', retryable: false })
+  }
+}
+
+/**
+ * A whole body of a known length.
+ *
+ * @param start begins to read it; what it is given reads back what was read so far
+ * @throws MillraceError `origin-…`
+ */
+export async function gather(
+  length: number,
+  start: (readBack: (from: number, to: number) => Promise<Uint8Array>) => AsyncIterable<Uint8Array>,
+): Promise<Buffer> {
+  const whole = Buffer.alloc(length)
+  let at = 0
+  for await (const chunk of start(async (from, to) => whole.subarray(from, to))) {
+    checkLength(at + chunk.length, length, length)
+    whole.set(chunk, at)
+    at += chunk.length
+  }
+  checkLength(at, length, length, true)
+  return whole
 }
 
 /** How an origin did whose body broke before anyone had a byte of it. */
@@ -45,4 +66,8 @@ export function outcomeOfBreak(error: unknown): AttemptOutcome {
   const code = error instanceof MillraceError ? error.code : undefined
   if (code === 'origin-timeout') return 'timeout'
   return code === 'origin-body-wrong' ? 'rejected' : 'unreachable'
+}
+
+function bodyWrong(message: string): MillraceError {
+  return new MillraceError(message, { code: 'origin-body-wrong', source: 'origin', retryable: true })
 }

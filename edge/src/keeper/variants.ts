@@ -1,8 +1,8 @@
-import { randomBytes } from 'node:crypto'
 import { LRUCache } from 'lru-cache'
-import type { EntryMeta, HeaderField } from '../cache/entry-meta.js'
+import type { EntryMeta } from '../cache/entry-meta.js'
 import { type CacheKey, cacheKey } from '../cache/key.js'
 import type { CacheStore } from '../cache/store.js'
+import type { Upstream } from './contract.js'
 import type { Variants } from './policy-contract.js'
 
 /** Under what key a response is stored, and by which request fields it varies. */
@@ -12,6 +12,9 @@ export interface Target {
   varies: string[]
   base: CacheKey
 }
+
+/** Characters of a key in an entry's head. */
+const MAX_KEY = 2500
 
 /** The key of a variant: neither an origin id, nor a URL, nor what selects a variant contains a space. */
 export function variantKey(base: CacheKey, text: string): CacheKey {
@@ -25,18 +28,16 @@ export function baseKey(key: CacheKey): CacheKey {
 }
 
 /** @returns undefined for a response that varies by more than a key can hold. */
-export function targetOf(
-  asked: CacheKey,
-  vary: string | undefined,
-  fields: readonly HeaderField[],
-  variants: Variants,
-): Target | undefined {
+export function targetOf(asked: CacheKey, upstream: Upstream, vary: string | undefined, variants: Variants): Target | undefined {
+  // Whatever media may vary by, the edge asks alike for everyone.
+  if (upstream.mode === 'media') return { key: asked, varies: [], base: asked }
   const base = baseKey(asked)
   const varies = variants.varyNames(vary)
   if (!varies) return undefined
   if (varies.length === 0) return { key: base, varies, base }
-  const text = variants.variantText(varies, fields)
-  return text === undefined ? undefined : { key: variantKey(base, text), varies, base }
+  const text = variants.variantText(varies, upstream.headers)
+  const key = text === undefined ? undefined : variantKey(base, text)
+  return key && key.text.length <= MAX_KEY ? { key, varies, base } : undefined
 }
 
 interface Shelf {
@@ -54,18 +55,21 @@ const MAX_RESOURCES = 20_000
 /** Which variants there are of a resource. The entry under its own key says only by what it varies. */
 export class VariantShelves {
   readonly #store: Pick<CacheStore, 'has' | 'create' | 'drop'>
+  readonly #newId: () => string
   readonly #shelves = new LRUCache<string, Shelf>({ max: MAX_RESOURCES })
 
-  constructor(store: Pick<CacheStore, 'has' | 'create' | 'drop'>) {
+  constructor(store: Pick<CacheStore, 'has' | 'create' | 'drop'>, newId: () => string) {
     this.#store = store
+    this.#newId = newId
   }
 
   /**
-   * A variant was stored: readers find it from now on.
+   * A response was stored: if it is a variant, readers find it from now on.
    *
    * @throws the store's error
    */
   async added({ key, varies, base }: Target, variant: EntryMeta): Promise<void> {
+    if (varies.length === 0) return
     const names = varies.join(',')
     const shelf = this.#shelves.get(base.hash)
     const known = shelf?.varies === names ? shelf.hashes.filter((hash) => hash !== key.hash) : []
@@ -79,7 +83,7 @@ export class VariantShelves {
     const writer = await this.#store.create(base, 0)
     await writer?.commit({
       ...variant,
-      id: randomBytes(8).toString('hex'),
+      id: this.#newId(),
       key: base.text,
       headers: [],
       length: 0,

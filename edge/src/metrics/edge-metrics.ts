@@ -2,10 +2,14 @@ import { CACHE_PHASES, type CachePhase } from '@millrace/common/contracts/edge-a
 import { Counter, type Registry } from 'prom-client'
 import type { DiskStats } from '../cache/store.js'
 import { MISS_CAUSES } from '../keeper/contract.js'
+import { FILL_OUTCOMES } from '../keeper/fill-outcome.js'
+import { PREFETCH_OUTCOMES } from '../keeper/prefetch-budget.js'
+import { CONTINUATION_OUTCOMES } from '../origin/continue-body.js'
 import { ATTEMPT_OUTCOMES } from '../origin/contract.js'
+import { HEDGE_OUTCOMES } from '../origin/search.js'
 import { PURGE_SCOPES } from '../purge/record.js'
 import { Declaring, SECONDS_BUCKETS } from './declare.js'
-import { CACHE_OPERATIONS, CONTINUED_OUTCOMES, FILL_OUTCOMES, HEDGE_OUTCOMES, PREFETCH_OUTCOMES, REVALIDATION_OUTCOMES } from './labels.js'
+import { CACHE_OPERATIONS, REVALIDATION_OUTCOMES } from './labels.js'
 import { ReadyHistogram } from './ready-histogram.js'
 import type { RequestCounters } from './request-counters.js'
 
@@ -106,7 +110,7 @@ export function originMetrics(registry: Registry, origins: readonly string[]) {
       'millrace_edge_origin_continued_total',
       'Bodies that broke and were tried to be continued at another origin.',
       {
-        outcome: CONTINUED_OUTCOMES,
+        outcome: CONTINUATION_OUTCOMES,
       },
     ),
     retryBudgetSpent: declare.counter('millrace_edge_retry_budget_spent_total', 'Retries that were not made because too many were.', {}),

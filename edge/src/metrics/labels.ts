@@ -1,3 +1,5 @@
+import type { FillOutcome } from '../keeper/fill-outcome.js'
+
 /** Label values that no contract of another part lists: closed sets, so that every series is there from the start. */
 
 /** What was done with a cache disk when it failed. */
@@ -19,27 +21,22 @@ export const CACHE_OPERATIONS = [
 ] as const
 export type CacheOperation = (typeof CACHE_OPERATIONS)[number]
 
-/**
- * How a fill ended. `broken`: the origin or the disk failed in mid-body; `outgrown`: a body of unknown length was larger than
- * `cache.maxObject` or the room there was; `not-stored`: whole, but the disk didn't take it over; `purged`: a purge came in between.
- */
-export const FILL_OUTCOMES = ['stored', 'passed', 'failed', 'broken', 'outgrown', 'not-stored', 'purged', 'revalidated'] as const
-export type FillOutcome = (typeof FILL_OUTCOMES)[number]
-
 /** What a revalidation found: a 304, a new response, none any more, or no origin that answers. */
 export const REVALIDATION_OUTCOMES = ['confirmed', 'replaced', 'gone', 'failed'] as const
 export type RevalidationOutcome = (typeof REVALIDATION_OUTCOMES)[number]
 
-/** What became of the second of two attempts. */
-export const HEDGE_OUTCOMES = ['won', 'lost', 'failed'] as const
-export type HedgeOutcome = (typeof HEDGE_OUTCOMES)[number]
-
-/** Whether a body that broke went on at another origin. */
-export const CONTINUED_OUTCOMES = ['continued', 'mismatch', 'failed'] as const
-export type ContinuedOutcome = (typeof CONTINUED_OUTCOMES)[number]
-
-export const PREFETCH_OUTCOMES = ['started', 'stored', 'busy', 'over-budget'] as const
-export type PrefetchOutcome = (typeof PREFETCH_OUTCOMES)[number]
+/** What a fill of a stale response found, by how it ended. */
+export const REVALIDATION_OF: Record<FillOutcome, RevalidationOutcome> = {
+  revalidated: 'confirmed',
+  stored: 'replaced',
+  passed: 'replaced',
+  outgrown: 'replaced',
+  purged: 'replaced',
+  'not-stored': 'replaced',
+  missing: 'gone',
+  failed: 'failed',
+  broken: 'failed',
+}
 
 /** Codes of answers that the edge gives by itself. `other` stands for any that is not listed. */
 export const REFUSAL_CODES = [
@@ -50,7 +47,7 @@ export const REFUSAL_CODES = [
   'method-not-allowed',
   'not-found',
   'unknown-route',
-  'gone',
+  'video-deleted',
   'route-unsigned',
   'route-expired',
   'route-unknown-key',

@@ -45,6 +45,8 @@ export interface OriginAnswer {
   body: AsyncIterable<Uint8Array>
   /** Lets go of a body that nobody reads. A short one is read to its end behind the scenes, which keeps the connection. */
   discard: () => void
+  /** It is read at its client's pace from now on: its connection is no longer one of those for fills. */
+  leaveFills: () => void
 }
 
 export type Fetched = { ok: true; answer: OriginAnswer; attempts: Attempt[] } | { ok: false; attempts: Attempt[] }

@@ -23,6 +23,7 @@ export interface OriginOptions {
 /** What is sent, ready for the wire. */
 export interface Sendable {
   purpose: OriginRequest['purpose']
+  mode: OriginRequest['mode']
   method: string
   path: string
   fields: readonly HeaderField[]
@@ -76,16 +77,23 @@ export class Origin {
     const bounded = request.purpose === 'fill'
     if (bounded && !(await this.#slots.acquire(this.#options.queueTimeout, signals)))
       return { ok: false, outcome: 'busy', connected: false }
-    const kept = request.purpose === 'probe' ? this.#fresh : bounded ? this.#fill : this.#pass
+    // The answer to a generic request may turn out to be for one client alone, and then leaves the fills: it gives its slot back, but a
+    // bounded pool would still count its connection.
+    const kept = request.purpose === 'probe' ? this.#fresh : bounded && request.mode === 'media' ? this.#fill : this.#pass
     let transfer = this.#send(kept, request, signals)
     let answered = await transfer.answered
     if (!answered.ok && answered.failure.stale && repeatable(request) && !signals.some((signal) => signal.aborted)) {
       transfer = this.#send(this.#fresh, request, signals)
       answered = await transfer.answered
     }
-    if (bounded) void transfer.closed.then(() => this.#slots.release())
+    let held = bounded
+    const release = () => {
+      if (held) this.#slots.release()
+      held = false
+    }
+    void transfer.closed.then(release)
     if (!answered.ok) return this.#failed(answered.failure, request)
-    return { ok: true, answer: this.#answer(transfer, request.method) }
+    return { ok: true, answer: { ...this.#answer(transfer, request.method), leaveFills: release } }
   }
 
   /** Running transfers end in their own time. */
@@ -120,7 +128,7 @@ export class Origin {
     return transfer
   }
 
-  #answer(transfer: Transfer, method: string): OriginAnswer {
+  #answer(transfer: Transfer, method: string): Omit<OriginAnswer, 'leaveFills'> {
     const headers = flatten(transfer.fields)
     const length = contentLength(headers['content-length'])
     return {

@@ -167,8 +167,8 @@ export class Origins implements OriginGroup {
   }
 
   #sendable(request: OriginRequest): Sendable {
-    const { purpose, method, path, body } = request
-    return { purpose, method, path, fields: requestFields(request, this.#options.edgeId), body: body && new RequestBody(body) }
+    const { purpose, mode, method, path, body } = request
+    return { purpose, mode, method, path, fields: requestFields(request, this.#options.edgeId), body: body && new RequestBody(body) }
   }
 
   async #ask(id: string, sendable: Sendable, wanted: (status: number) => boolean, signals: readonly AbortSignal[]): Promise<Judged> {

@@ -154,6 +154,11 @@ export class Transfer implements Dispatcher.DispatchHandler {
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    // RFC 9110 §8.6: a Content-Length in a 304 is that of the response which isn't sent. undici misses its body, and closes.
+    if (this.status === 304 && error instanceof errors.ResponseContentLengthMismatchError) {
+      this.onResponseEnd()
+      return
+    }
     const unsendable =
       error instanceof errors.InvalidArgumentError ||
       error instanceof errors.NotSupportedError ||

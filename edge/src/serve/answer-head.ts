@@ -39,15 +39,16 @@ export class AnswerHeads {
     return new PreparedHead(meta, this.context, [...RANGES, ...(this.#compress ? varyFields(meta) : [])])
   }
 
-  /** For a stored or growing representation that is no plain hit. */
+  /** For a stored or growing representation that is no plain hit; `further` stand in the place of its own fields of the same name. */
   entry(status: number, meta: FillMeta | EntryMeta, now: number, decision: Decision, further: readonly HeaderField[] = []): ResponseHead {
-    const own = status === 304 ? meta.headers.filter(([name]) => !NOT_IN_304.includes(name)) : meta.headers
+    const left = status === 304 ? NOT_IN_304 : further.map(([name]) => name)
+    const own = left.length === 0 ? meta.headers : meta.headers.filter(([name]) => !left.includes(name))
     const fields: HeaderField[] = [
       ...own,
       ...(status === 200 ? RANGES : []),
       ...(this.#compress ? varyFields(meta) : []),
       ['age', String(ageOf(meta, now))],
-      ...this.#decision(decision, { ttlMs: meta.freshUntil - now, stored: decision.phase === 'miss' }),
+      ...this.#decision(decision, { ttlMs: meta.freshUntil - now, stored: decision.stored === true }),
       ...further,
     ]
     return renderHead(status, renderFields(fields) + this.context.common)

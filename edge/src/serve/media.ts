@@ -1,3 +1,4 @@
+import { notModified } from '@millrace/common/http/conditional'
 import type { BodyReader } from '../cache/body.js'
 import { type EntryMeta, type FillMeta, headerOf } from '../cache/entry-meta.js'
 import type { CacheKey } from '../cache/key.js'
@@ -145,9 +146,9 @@ export class Media {
   ): Promise<void> {
     const { hits, files, now } = this.#deps
     if (found.kind === 'body') {
-      const { led, cause, meta, body } = found
+      const { led, cause, meta, body, stored } = found
       const decision: Decision = led
-        ? { phase: 'miss', class: name, tier: 'fill', origin: meta.origin, cause }
+        ? { phase: 'miss', class: name, tier: 'fill', origin: meta.origin, cause, stored }
         : { phase: 'coalesced', class: name, tier: 'fill', origin: meta.origin }
       return this.#answerBody(exchange, meta, body, decision, sending)
     }
@@ -159,7 +160,8 @@ export class Media {
 
   /** The entry's open file, unless a purge covers it. */
   async #stored(key: CacheKey): Promise<OpenEntry | undefined> {
-    const { files, purges, onFault } = this.#deps
+    const { files, purges, keeper, onFault } = this.#deps
+    if (keeper.mayHave?.(key.hash) === false) return undefined
     let entry: OpenEntry | undefined
     try {
       entry = files.get(key.hash) ?? (await files.find(key))
@@ -185,6 +187,7 @@ export class Media {
       const etag = headerOf(meta, 'etag')
       const lastModified = headerOf(meta, 'last-modified')
       if (meta.length === undefined) {
+        if (notModified(exchange.headers, { etag, lastModified })) return exchange.answerHead(heads.entry(304, meta, time, decision))
         // A range of what has no length yet can't be written as Content-Range; the whole is always right (RFC 9110 §14.2).
         const head = heads.entry(meta.status, meta, time, decision)
         return exchange.method === 'HEAD' ? exchange.answerHead(head) : await sendToEnd(exchange, head, body, sending)

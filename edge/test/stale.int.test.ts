@@ -1,0 +1,151 @@
+import { until } from '@millrace/common/testing/until'
+import { describe, expect, it } from 'vitest'
+import { segment } from './edge.js'
+import { type Behaviour, BODY_LENGTH, bytesOf, serveStatus } from './origin.js'
+import { serveResource } from './resource.js'
+import { scene } from './scene.js'
+
+const PATH = segment(1)
+const BODY = bytesOf(PATH, BODY_LENGTH)
+const NEWER = bytesOf('newer', BODY_LENGTH)
+
+const silent: Behaviour = () => {}
+const hangUp: Behaviour = (_request, response) => response.destroy()
+
+describe('a stale response', () => {
+  const at = scene()
+  const failing = (behaviour: Behaviour) => {
+    for (const origin of [at.o1, at.o2]) origin.behave(behaviour)
+  }
+  /** Stores it with this Cache-Control, whose lifetime of a minute ended so many seconds ago. */
+  const store = async (cacheControl: string, secondsAgo: number) => {
+    at.o1.behave(serveResource({ body: BODY, headers: { etag: '"1"', 'cache-control': cacheControl } }))
+    await at.edge.get(`/o1${PATH}`)
+    await at.edge.idle()
+    at.forward(60_000 + secondsAgo * 1000)
+  }
+  const ask = async () => {
+    const { status, headers, body } = await at.edge.get(`/o1${PATH}`)
+    return [status, headers['x-cache'], body.equals(BODY) ? 'stored' : body.equals(NEWER) ? 'newer' : 'other']
+  }
+
+  describe('when no origin can answer', () => {
+    it.each(['must-revalidate', 'proxy-revalidate', 's-maxage=60', 'no-cache', 'stale-if-error=5'])(
+      'is not served where its origin forbids that (%s)',
+      async (directive) => {
+        await store(`max-age=60, ${directive}`, 10)
+        failing(serveStatus(500))
+        expect(await ask()).toEqual([502, 'error', 'other'])
+      },
+    )
+
+    it('is not served beyond stale.ifError, nor at all with 0s', async () => {
+      await at.restart({ stale: { ifError: '30s' } })
+      await store('max-age=60', 10)
+      failing(serveStatus(503))
+      expect(await ask()).toEqual([200, 'stale', 'stored'])
+      at.forward(30_000)
+      expect(await ask()).toEqual([502, 'error', 'other'])
+      await at.restart({ stale: { ifError: '0s' } })
+      expect(await ask()).toEqual([502, 'error', 'other'])
+    })
+
+    it('is not served in the place of a 404 by all of them', async () => {
+      await store('max-age=60, stale-if-error=600', 10)
+      failing(serveStatus(404))
+      expect((await ask())[0]).toBe(404)
+    })
+
+    it.each<[string, Behaviour | 'down']>([
+      ['500', serveStatus(500)],
+      ['403', serveStatus(403)],
+      ['a hang-up', hangUp],
+      ['silence', silent],
+      ['no connection', 'down'],
+    ])('is served as the last resort, whatever they do: %s', async (_what, behaviour) => {
+      await store('max-age=60, stale-if-error=600', 10)
+      if (behaviour === 'down') await Promise.all([at.o1.stop(), at.o2.stop()])
+      else failing(behaviour)
+      for (let i = 0; i < 2; i++) expect(await ask()).toEqual([200, 'stale', 'stored'])
+      if (behaviour === 'down') await at.o1.start()
+      at.o1.behave(serveResource({ body: NEWER, headers: { etag: '"2"', 'cache-control': 'max-age=60' } }))
+      at.forward(10_000)
+      await until('the new one', async () => (await ask())[2] === 'newer')
+    })
+
+    it('is served to conditions, ranges and HEAD, and after a restart', async () => {
+      await store('max-age=60', 10)
+      failing(hangUp)
+      await at.restart()
+      const same = await at.edge.get(`/o1${PATH}`, { 'if-none-match': '"1"' })
+      const part = await at.edge.get(`/o1${PATH}`, { range: 'bytes=-5' })
+      const head = await at.edge.get(`/o1${PATH}`, {}, 'HEAD')
+      expect([same, part, head].map(({ status, headers }) => [status, headers['x-cache']])).toEqual([
+        [304, 'stale'],
+        [206, 'stale'],
+        [200, 'stale'],
+      ])
+      expect([part.body.equals(BODY.subarray(-5)), head.headers['content-length']]).toEqual([true, String(BODY_LENGTH)])
+    })
+
+    it('serves 100 at once that wait for the same failing origins, each of which is asked once', async () => {
+      await store('max-age=60', 10)
+      at.o1.requests.length = 0
+      const answers: (() => void)[] = []
+      failing((_request, response) => answers.push(() => response.writeHead(500).end()))
+      const asking = Promise.all(Array.from({ length: 100 }, ask))
+      for (let origin = 1; origin <= 2; origin++) {
+        await until('an origin to be asked', () => answers.length === origin)
+        await until('all to wait', async () => (await at.edge.count('running_requests')) === 100)
+        answers[origin - 1]!()
+      }
+      for (const answer of await asking) expect(answer).toEqual([200, 'stale', 'stored'])
+      expect([at.o1.requests.length, at.o2.requests.length]).toEqual([1, 1])
+    })
+  })
+
+  describe('under stale-while-revalidate', () => {
+    it.each(['max-age=60, stale-while-revalidate=5', 'max-age=60, must-revalidate, stale-while-revalidate=600'])(
+      'waits for its origin beyond its window and where it must (%s)',
+      async (cacheControl) => {
+        await store(cacheControl, 10)
+        at.o1.behave(serveResource({ body: NEWER, headers: { etag: '"2"', 'cache-control': 'max-age=60' } }))
+        expect(await ask()).toEqual([200, 'miss', 'newer'])
+      },
+    )
+
+    it('is served at once to all while one request asks the origin; then the new one is', async () => {
+      await store('max-age=60, stale-while-revalidate=600', 10)
+      at.o1.requests.length = 0
+      let answer = () => {}
+      at.o1.behave((request, response) => {
+        answer = () => serveResource({ body: NEWER, headers: { etag: '"2"', 'cache-control': 'max-age=60' } })(request, response)
+      })
+      for (const said of await Promise.all(Array.from({ length: 50 }, ask))) expect(said).toEqual([200, 'stale', 'stored'])
+      await until('the origin to be asked', () => at.o1.requests.length === 1)
+      expect(await ask()).toEqual([200, 'stale', 'stored'])
+      answer()
+      await at.edge.idle()
+      expect(await ask()).toEqual([200, 'hit', 'newer'])
+      expect(at.o1.requests.length).toBe(1)
+    })
+
+    it('is served also while its origin fails behind the scenes, which no viewer notices', async () => {
+      await at.restart({ stale: { whileRevalidate: '1h', ifError: '0s' } })
+      await store('max-age=60', 10)
+      failing(hangUp)
+      for (let i = 0; i < 5; i++) {
+        expect(await ask()).toEqual([200, 'stale', 'stored'])
+        await at.edge.idle()
+      }
+    })
+
+    it('is confirmed behind the scenes', async () => {
+      await store('max-age=60, stale-while-revalidate=600', 10)
+      expect(await ask()).toEqual([200, 'stale', 'stored'])
+      await until('the confirmation', async () => (await ask())[1] === 'hit')
+      expect(await ask()).toEqual([200, 'hit', 'stored'])
+      expect(at.o1.headers.map((headers) => headers['if-none-match'])).toEqual([undefined, '"1"'])
+    })
+  })
+})
