@@ -18,7 +18,6 @@ import { RecentChunks } from './recent-chunks.js'
 import { checkLength, gather, missingOnRoute, outcomeOfBreak, resourceOf, withContentType } from './response.js'
 import { type Target, targetOf, type VariantShelves } from './variants.js'
 
-
 export interface FillDependencies {
   origins: Pick<OriginGroup, 'fetch' | 'continued'>
   store: GuardedStore
