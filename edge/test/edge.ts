@@ -118,11 +118,20 @@ export async function cacheFiles(path: string): Promise<{ entries: string[]; tmp
   }
 }
 
-/** Sends bytes as they are; resolves with the first whole answer, or where `end` is `close` with all that comes until the edge closes. */
-export function raw(port: number, bytes: string, end: 'answer' | 'close' = 'answer'): Promise<{ text: string; closed: boolean }> {
+/**
+ * Sends bytes as they are; resolves with the first whole answer, or where `end` is `close` with all that comes until the edge closes.
+ *
+ * @param from another address of this host to come from
+ */
+export function raw(
+  port: number,
+  bytes: string | Uint8Array,
+  end: 'answer' | 'close' = 'answer',
+  from = '127.0.0.1',
+): Promise<{ text: string; closed: boolean }> {
   return new Promise((resolve, reject) => {
     let text = ''
-    const socket = connect(port, '127.0.0.1', () => socket.write(bytes))
+    const socket = connect({ port, host: '127.0.0.1', localAddress: from }, () => socket.write(bytes))
     const finish = (closed: boolean) => {
       clearTimeout(limit)
       socket.destroy()

@@ -6,7 +6,7 @@ import { type FillMeta, type HeaderField, headerOf } from '../cache/entry-meta.j
 import type { Exchange } from '../http/exchange.js'
 import { fieldValue } from '../http/fields.js'
 import { multipart } from '../http/multipart.js'
-import { type Piece, type Sending, sendAll, sendPieces, sendToEnd } from '../http/send.js'
+import { type Piece, type Sending, sendPieces, sendStream, sendToEnd } from '../http/send.js'
 import type { OriginAnswer } from '../origin/contract.js'
 import { passedHead, type Said, storedHead } from './head.js'
 
@@ -65,31 +65,14 @@ export async function answerStored(exchange: Exchange, { meta, body, fields, sai
 }
 
 /** Streams an origin's answer to its one client. A failure in mid-body can only be shown by a closed connection; the origins count it. */
-export async function answerPassed(exchange: Exchange, answer: OriginAnswer, said: Said): Promise<void> {
+export async function answerPassed(exchange: Exchange, answer: OriginAnswer, said: Said, sending: Sending): Promise<void> {
   exchange.decision = said.decision
   const head = passedHead(answer, said)
   if (bodiless(answer.status) || exchange.method === 'HEAD') {
     answer.discard()
     return exchange.answerHead(head, bodiless(answer.status) ? undefined : answer.length)
   }
-  const { length } = answer
-  let sent = 0
-  try {
-    for await (const chunk of answer.body) {
-      if (exchange.aborted) return
-      if (chunk.length === 0) continue
-      sent += chunk.length
-      if (length === undefined) await exchange.sendChunk(head, chunk)
-      else if (sent <= length) await sendAll(exchange, head, chunk, length)
-      else return exchange.cut()
-    }
-  } catch (error) {
-    if (!exchange.started) throw error
-    return exchange.cut()
-  }
-  if (length === undefined) exchange.endChunks(head)
-  else if (sent < length) exchange.cut()
-  else if (length === 0) exchange.answer(head, '')
+  return sendStream(exchange, head, answer, sending)
 }
 
 export function preconditions(fields: readonly HeaderField[]): Preconditions {

@@ -333,7 +333,7 @@ class GenericRequestRun {
     if (unsafe) await this.#invalidate(target, answer)
     const decision: Decision = { phase: 'bypass', class: 'generic', tier: 'origin', origin: answer.origin }
     const said = { edgeId: this.#deps.edgeId, decision, details: { ...details, fwdStatus: answer.status } }
-    await answerPassed(this.#exchange, answer, said)
+    await answerPassed(this.#exchange, answer, said, this.#deps.sending(this.#exchange))
     return decision
   }
 

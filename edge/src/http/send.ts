@@ -48,35 +48,66 @@ export async function sendPieces(
   }
 }
 
-/** Sends bytes of a body of `total`, all of them, at the client's pace. */
-export async function sendAll(exchange: Exchange, head: ResponseHead, bytes: Uint8Array, total: number): Promise<void> {
-  for (let at = 0; at < bytes.length && !exchange.aborted; ) {
-    at += exchange.trySend(head, bytes.subarray(at), total)
-    if (at < bytes.length) await exchange.writable()
-  }
-}
-
-/** Sends a body whose length is known when it ends. */
-export async function sendToEnd(exchange: Exchange, head: ResponseHead, body: BodyReader, { pool, pace }: Sending): Promise<void> {
-  const buffer = pool.take(0)
+/** Sends a body whose length is known when it ends, at the client's pace. */
+export async function sendToEnd(exchange: Exchange, head: ResponseHead, body: BodyReader, sending: Sending): Promise<void> {
+  const transfer = new Transfer(exchange, head, 0, sending)
+  const buffer = sending.pool.take(0)
   try {
     for (let at = 0; !exchange.aborted; ) {
-      const granted = pace ? await pace.grant(buffer.length) : Number.MAX_SAFE_INTEGER - at
-      const view = await body.read(buffer, at, at + granted)
+      const view = await body.read(buffer, at, Number.MAX_SAFE_INTEGER)
       if (view.length === 0) return exchange.endChunks(head)
-      await exchange.sendChunk(head, view)
+      await transfer.chunk(view)
       at += view.length
     }
   } finally {
-    pool.give(buffer)
+    sending.pool.give(buffer)
+    sending.onEnd?.()
   }
 }
+
+/**
+ * Sends a body as it comes, at the client's pace. What fails once the head is out can only be shown by a closed connection.
+ *
+ * @param length where it is known; a body of another one is cut
+ * @throws what the iteration throws before the head is out
+ */
+export async function sendStream(
+  exchange: Exchange,
+  head: ResponseHead,
+  { body, length }: { body: AsyncIterable<Uint8Array>; length: number | undefined },
+  sending: Sending,
+): Promise<void> {
+  const transfer = new Transfer(exchange, head, length ?? 0, sending)
+  let sent = 0
+  try {
+    for await (const chunk of body) {
+      if (exchange.aborted) return
+      sent += chunk.length
+      if (length === undefined) await transfer.chunk(chunk)
+      else if (sent <= length) await transfer.bytes(chunk)
+      else return exchange.cut()
+    }
+  } catch (error) {
+    if (!exchange.started) throw error
+    return exchange.cut()
+  } finally {
+    sending.onEnd?.()
+  }
+  if (length === undefined) exchange.endChunks(head)
+  else if (sent < length) exchange.cut()
+  else if (length === 0) exchange.answer(head, '')
+}
+
+/** A chunk goes in pieces of this size while its client is watched, so that what a slow one reads counts soon. */
+const WATCHED_BYTES = 4096
 
 class Transfer {
   readonly #exchange: Exchange
   readonly #head: ResponseHead
   readonly #total: number
   readonly #sending: Sending
+  /** Granted by the pace and not sent yet. */
+  #granted = 0
 
   constructor(exchange: Exchange, head: ResponseHead, total: number, sending: Sending) {
     this.#exchange = exchange
@@ -85,10 +116,30 @@ class Transfer {
     this.#sending = sending
   }
 
+  /** All of these bytes of a body of `total`. */
   async bytes(bytes: Uint8Array): Promise<void> {
+    let refused = false
     for (let at = 0; at < bytes.length && !this.#exchange.aborted; ) {
-      at += this.#offer(bytes.subarray(at), at > 0)
-      if (at < bytes.length) await this.#writable()
+      const limit = at + (await this.#allowed(bytes.length - at))
+      const taken = this.#offer(bytes.subarray(at, limit), refused)
+      this.#granted -= taken
+      at += taken
+      refused = at < limit
+      if (refused) await this.#writable()
+    }
+  }
+
+  /** All of these bytes of a body of unknown length. */
+  async chunk(bytes: Uint8Array): Promise<void> {
+    const { onRefused, onTook } = this.#sending
+    const most = onRefused ? WATCHED_BYTES : bytes.length
+    for (let at = 0; at < bytes.length && !this.#exchange.aborted; ) {
+      const piece = bytes.subarray(at, at + (await this.#allowed(Math.min(bytes.length - at, most))))
+      onRefused?.()
+      await this.#exchange.sendChunk(this.#head, piece)
+      onTook?.(piece.length, true)
+      this.#granted -= piece.length
+      at += piece.length
     }
   }
 
@@ -96,7 +147,7 @@ class Transfer {
   async stored(body: BodyReader, start: number, end: number): Promise<boolean> {
     const { pool, pace } = this.#sending
     for (let at = start; at < end && !this.#exchange.aborted; ) {
-      const limit = pace ? at + (await pace.grant(end - at)) : end
+      const limit = pace ? at + (await this.#allowed(end - at)) : end
       const buffer = pool.take(limit - at)
       let refused = false
       try {
@@ -104,6 +155,7 @@ class Transfer {
         if (view.length === 0) return false
         const sent = await this.#view(view)
         refused = sent < view.length
+        this.#granted -= sent
         at += sent
       } finally {
         pool.give(buffer)
@@ -123,6 +175,14 @@ class Transfer {
       sent += this.#offer(view.subarray(sent), true)
     }
     return sent
+  }
+
+  /** How many of the `wanted` bytes may go now: first what was granted before and found no bytes, or no room. */
+  async #allowed(wanted: number): Promise<number> {
+    const { pace } = this.#sending
+    if (!pace) return wanted
+    if (this.#granted <= 0) this.#granted = await pace.grant(wanted)
+    return Math.min(this.#granted, wanted)
   }
 
   #offer(bytes: Uint8Array, again: boolean): number {

@@ -214,7 +214,7 @@ export class Media {
     trace: Trace,
   ): Promise<void> {
     const { origins, heads } = this.#deps
-    const passed = await answerPass(exchange, { origins, heads, order, path: key.text, class: name, trace })
+    const passed = await answerPass(exchange, { origins, heads, order, path: key.text, class: name, sending, trace })
     if (passed.kind !== 'exhausted') return
     if (stale && !allMissing(passed.attempts)) return await this.#answerStale(exchange, stale, name, sending)
     this.#exhausted(exchange, name, passed.attempts)

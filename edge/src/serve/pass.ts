@@ -3,10 +3,10 @@ import { notModified } from '@millrace/common/http/conditional'
 import { parseRange } from '@millrace/common/http/range'
 import type { HeaderField } from '../cache/entry-meta.js'
 import { storableHeaders } from '../cache/headers.js'
-import type { Exchange, ResponseHead } from '../http/exchange.js'
+import type { Exchange } from '../http/exchange.js'
 import type { RequestHeaders } from '../http/framing.js'
-import { sendAll } from '../http/send.js'
-import type { Attempt, OriginAnswer, OriginGroup } from '../origin/contract.js'
+import { type Sending, sendStream } from '../http/send.js'
+import type { Attempt, OriginGroup } from '../origin/contract.js'
 import type { Trace } from '../origin/trace.js'
 import type { Decision } from '../phase.js'
 import type { AnswerHeads } from './answer-head.js'
@@ -19,6 +19,7 @@ export interface PassRequest {
   order: readonly string[]
   path: string
   class: MediaClass
+  sending: Sending
   trace: Trace
 }
 
@@ -62,7 +63,7 @@ export async function answerPass(exchange: Exchange, request: PassRequest): Prom
     answer.discard()
     exchange.answerHead(head(answer.status), answer.length)
   } else {
-    await stream(exchange, answer, head(answer.status))
+    await sendStream(exchange, head(answer.status), answer, request.sending)
   }
   return { kind: 'answered' }
 }
@@ -72,27 +73,4 @@ function passableRange({ range, ifRange }: RequestHeaders): string | undefined {
   // Whether an If-Range holds is only known with the answer.
   if (ifRange !== undefined) return undefined
   return parseRange(range, Number.MAX_SAFE_INTEGER).kind === 'whole' ? undefined : range
-}
-
-/** Sends an answer's body as it comes, at the client's pace. */
-export async function stream(exchange: Exchange, answer: OriginAnswer, head: ResponseHead): Promise<void> {
-  const { length } = answer
-  let sent = 0
-  try {
-    for await (const chunk of answer.body) {
-      if (exchange.aborted) return
-      if (chunk.length === 0) continue
-      sent += chunk.length
-      if (length === undefined) await exchange.sendChunk(head, chunk)
-      else if (sent <= length) await sendAll(exchange, head, chunk, length)
-      else return exchange.cut()
-    }
-  } catch {
-    // A stream's failure can only be shown by a closed connection; the origins have counted it.
-    exchange.cut()
-    return
-  }
-  if (length === undefined) exchange.endChunks(head)
-  else if (sent < length) exchange.cut()
-  else if (length === 0) exchange.answer(head, '')
 }
