@@ -1,5 +1,6 @@
-import { mkdir, open as openHandle, readdir, rename, writeFile } from 'node:fs/promises'
+import { mkdir, open as openHandle, readdir, readlink, rename, writeFile } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { until } from '@millrace/common/testing/until'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { BLOCK_BYTES } from '../src/cache/body.js'
 import { BODY_OFFSET, encodeEntry } from '../src/cache/entry-format.js'
@@ -64,6 +65,12 @@ describe('stored entries as a worker reads them', () => {
       reader.close()
     }
     return Buffer.concat(parts)
+  }
+
+  /** Descriptors of this process that are files of this test. */
+  const openHere = async () => {
+    const targets = await Promise.all((await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')))
+    return targets.filter((target) => target.startsWith(folder.path))
   }
 
   beforeEach(async () => {
@@ -167,8 +174,62 @@ describe('stored entries as a worker reads them', () => {
       await files.find(cacheKey(name))
     }
     expect(files.open).toBe(2)
-    const links = await readdir('/proc/self/fd')
-    expect(links.length).toBeLessThan(200)
+    await until('two open files', async () => (await openHere()).length === 2)
+  })
+
+  it('are closed when they were forgotten while they were opened and nobody wanted their body', async () => {
+    await put(key.text, body)
+    for (let round = 0; round < 20; round++) {
+      const finding = files.find(key)
+      files.forget(key.hash)
+      expect(await finding).toBeDefined()
+    }
+    await until('no open file', async () => (await openHere()).length === 0)
+  })
+
+  it('are not found any more as they were when they were replaced while they were opened', async () => {
+    const other = bytesOf('other', LENGTH)
+    await put(key.text, body)
+    const before = files.find(key)
+    await put(key.text, other)
+    files.forget(key.hash)
+    const after = files.find(key)
+    await Promise.all([before, after])
+    expect(await readAll()).toEqual(other)
+    expect(await files.find(key)).toBe(await after)
+  })
+
+  it('give no bytes once they are closed, and close nothing twice', async () => {
+    await put(key.text, body)
+    const entry = (await files.find(key))!
+    files.forget(key.hash)
+    await until('a closed file', async () => (await openHere()).length === 0)
+    await put('/dash/b', body)
+    const neighbour = (await files.find(cacheKey('/dash/b')))!
+    expect(() => files.body(entry)).toThrow(expect.objectContaining({ code: 'body-broken' }))
+    expect(damaged).toEqual([])
+    const reader = files.body(neighbour)
+    expect(await reader.read(Buffer.alloc(BLOCK_BYTES), 0, 100)).toEqual(body.subarray(0, 100))
+    reader.close()
+  })
+
+  it('that are small need one read, in which a wrong byte of theirs is found', async () => {
+    const small = body.subarray(0, 2000)
+    await put(key.text, small)
+    const entry = (await files.find(key))!
+    expect(entry.whole).toEqual(small)
+    expect(await readAll(10, 1990)).toEqual(small.subarray(10, 1990))
+    files.forget(key.hash)
+    await overwrite(BODY_OFFSET + 5, Buffer.from([small[5]! ^ 1]))
+    expect(await files.find(key)).toBeUndefined()
+    expect(damaged[0]).toContain('block 0')
+  })
+
+  it('that are small keep no bytes in memory when the turn is over in which they were opened', async () => {
+    await put(key.text, body.subarray(0, 2000))
+    const entry = (await files.find(key))!
+    await until('the end of the turn', () => entry.whole === undefined)
+    expect(await readAll(0, 2000)).toEqual(body.subarray(0, 2000))
   })
 
   it('are opened once for many that ask at the same time', async () => {

@@ -4,6 +4,7 @@ import { BLOCK_BYTES } from './body.js'
 import {
   BODY_OFFSET,
   blockCount,
+  bodyLengthOf,
   decodeHeader,
   decodeTable,
   encodeEntry,
@@ -147,5 +148,18 @@ describe('a table of checksums', () => {
     expect([blockCount(length), file.length]).toEqual([blocks, fileBytes(length)])
     const decoded = decodeHeader(file.subarray(0, BODY_OFFSET))!
     expect(decodeTable(file.subarray(tableOffset(length)), decoded)).toHaveLength(blocks)
+  })
+})
+
+describe('the size of a file', () => {
+  it('tells the length of its body', () => {
+    fc.assert(fc.property(fc.nat(), (length) => bodyLengthOf(fileBytes(length)) === length))
+  })
+
+  it('is refused when no whole entry has it', () => {
+    expect(bodyLengthOf(BODY_OFFSET - 1)).toBeUndefined()
+    expect(bodyLengthOf(0)).toBeUndefined()
+    expect(bodyLengthOf(BODY_OFFSET + 3)).toBeUndefined()
+    expect(bodyLengthOf(fileBytes(BLOCK_BYTES) + 1)).toBeUndefined()
   })
 })

@@ -48,6 +48,13 @@ export function fileBytes(length: number): number {
   return BODY_OFFSET + length + 4 * blockCount(length)
 }
 
+/** Body bytes of a file of this size; undefined for a size that no whole entry has. */
+export function bodyLengthOf(fileSize: number): number | undefined {
+  const beyond = fileSize - BODY_OFFSET
+  const length = beyond - 4 * Math.ceil(beyond / (BLOCK_BYTES + 4))
+  return length >= 0 && fileBytes(length) === fileSize ? length : undefined
+}
+
 /** What a file of this size takes on disk, in blocks of 4096 bytes. */
 export function diskBlocks(fileSize: number): number {
   return Math.ceil(fileSize / DISK_BLOCK)

@@ -1,0 +1,76 @@
+import { close } from 'node:fs'
+import { MillraceError } from '@millrace/common/errors'
+import { BODY_BROKEN } from '../cache/body.js'
+import type { EntryMeta } from '../cache/entry-meta.js'
+import type { ReadEntry } from './entry-reader.js'
+import type { PreparedHead } from './prepared-head.js'
+
+/**
+ * An entry whose file is open. Its descriptor keeps the file when the entry is evicted or replaced, and is closed once: with its last
+ * holder after it can't be found any more.
+ */
+export class OpenEntry {
+  readonly hash: string
+  readonly meta: EntryMeta
+  readonly head: PreparedHead
+  readonly table: Uint32Array
+  /** When each block was last checked; Unix milliseconds. */
+  readonly checkedAt: Float64Array
+  /** Of the file when its blocks were checked: any write to it changes this. */
+  changedAt: number
+  /** The checked body of a small file, for those who asked while it was opened: they need no further read. */
+  whole: Uint8Array | undefined
+  uses = 0
+  /** When it was last counted as used, in whole seconds. */
+  countedAt = 0
+  readonly #fd: number
+  #holders = 0
+  #left = false
+  #closed = false
+
+  constructor(hash: string, fd: number, read: ReadEntry, head: PreparedHead) {
+    this.hash = hash
+    this.#fd = fd
+    this.head = head
+    this.meta = read.meta
+    this.table = read.table
+    this.changedAt = read.changedAt
+    this.whole = read.whole
+    this.checkedAt = new Float64Array(read.table.length)
+  }
+
+  /** No longer to be found. */
+  get left(): boolean {
+    return this.#left
+  }
+
+  /**
+   * Whoever holds it may use the descriptor until `release`.
+   *
+   * @throws MillraceError `body-broken` when it is closed already: the number may be another file's by now.
+   */
+  hold(): number {
+    if (this.#closed) {
+      throw new MillraceError(`the cache file ${this.hash} is not open any more`, { code: BODY_BROKEN, source: 'disk', retryable: true })
+    }
+    this.#holders++
+    return this.#fd
+  }
+
+  release(): void {
+    this.#holders--
+    this.#closeUnused()
+  }
+
+  leave(): void {
+    this.#left = true
+    this.#closeUnused()
+  }
+
+  #closeUnused(): void {
+    if (!this.#left || this.#holders > 0 || this.#closed) return
+    this.#closed = true
+    // Nothing was written through it: there is nothing that a failing close could tell.
+    close(this.#fd, () => undefined)
+  }
+}
