@@ -6,8 +6,8 @@ import type { ReadEntry } from './entry-reader.js'
 import type { PreparedHead } from './prepared-head.js'
 
 /**
- * An entry whose file is open. Its descriptor keeps the file when the entry is evicted or replaced, and is closed once: with its last
- * holder after it can't be found any more.
+ * A stored entry as it was found. A large one has its file open: the descriptor keeps the file when the entry is evicted or replaced, and is
+ * closed once, with its last holder after it can't be found any more. A small one has its body here, and no descriptor.
  */
 export class OpenEntry {
   readonly hash: string
@@ -18,16 +18,18 @@ export class OpenEntry {
   readonly checkedAt: Float64Array
   /** Of the file when its blocks were checked: any write to it changes this. */
   changedAt: number
-  /** The checked body of a small file, for those who asked while it was opened: they need no further read. */
-  whole: Uint8Array | undefined
+  /** The checked body of a small file. */
+  readonly whole: Uint8Array | undefined
   uses = 0
   /** When it was last counted as used, in whole seconds. */
   countedAt = 0
+  /** No longer to be found. */
+  left = false
   readonly #fd: number
   #holders = 0
-  #left = false
   #closed = false
 
+  /** @param fd of the file; of no use with `read.whole` */
   constructor(hash: string, fd: number, read: ReadEntry, head: PreparedHead) {
     this.hash = hash
     this.#fd = fd
@@ -37,11 +39,6 @@ export class OpenEntry {
     this.changedAt = read.changedAt
     this.whole = read.whole
     this.checkedAt = new Float64Array(read.table.length)
-  }
-
-  /** No longer to be found. */
-  get left(): boolean {
-    return this.#left
   }
 
   /**
@@ -63,12 +60,12 @@ export class OpenEntry {
   }
 
   leave(): void {
-    this.#left = true
+    this.left = true
     this.#closeUnused()
   }
 
   #closeUnused(): void {
-    if (!this.#left || this.#holders > 0 || this.#closed) return
+    if (!this.left || this.#holders > 0 || this.#closed) return
     this.#closed = true
     // Nothing was written through it: there is nothing that a failing close could tell.
     close(this.#fd, () => undefined)

@@ -1,4 +1,4 @@
-import { close } from 'node:fs'
+import { closeSync } from 'node:fs'
 import type { MillraceError } from '@millrace/common/errors'
 import { LRUCache } from 'lru-cache'
 import type { BodyReader } from '../cache/body.js'
@@ -8,7 +8,7 @@ import type { EntryPlaces } from '../cache/store.js'
 import { openFile, readEntry } from './entry-reader.js'
 import { OpenEntry } from './open-entry.js'
 import type { PreparedHead } from './prepared-head.js'
-import { damage, StoredBody } from './stored-body.js'
+import { damage, inMemory, StoredBody } from './stored-body.js'
 
 export interface OpenFilesOptions {
   places: EntryPlaces
@@ -26,7 +26,10 @@ export interface OpenFilesOptions {
 /** Damaged entries that are remembered until their files are dropped. */
 const MAX_DAMAGED = 1000
 
-/** Stored entries as this process reads them: opened by the path of their hash, kept open while they are in use. */
+/**
+ * Stored entries as this process reads them: opened by the path of their hash. Large ones are kept open while they are in use; small ones are
+ * read whole and closed at once, because what is hot of them lies in RAM.
+ */
 export class OpenFiles {
   readonly #options: OpenFilesOptions
   /** Ids of entries that are not to be found again: the keeper may take a moment to drop one. */
@@ -74,7 +77,7 @@ export class OpenFiles {
 
   /** A reader of the entry's body. @throws MillraceError `body-broken` when it was closed meanwhile */
   body(entry: OpenEntry): BodyReader {
-    return new StoredBody(entry, this.#options)
+    return entry.whole ? inMemory(entry.whole) : new StoredBody(entry, this.#options)
   }
 
   forget(hash: string): void {
@@ -94,7 +97,7 @@ export class OpenFiles {
       const fd = path === undefined ? undefined : await openFile(path)
       if (fd === undefined) return undefined
       const entry = await this.#read(fd, key)
-      if (entry) this.#keep(entry, opening)
+      if (entry && !entry.whole) this.#keep(entry, opening)
       return entry
     } finally {
       if (this.#opening.get(key.hash) === opening) this.#opening.delete(key.hash)
@@ -102,31 +105,27 @@ export class OpenFiles {
   }
 
   async #read(fd: number, key: CacheKey): Promise<OpenEntry | undefined> {
-    let entry: OpenEntry | undefined
+    let kept = false
     try {
       const read = await readEntry(fd, key.text)
-      if ('damage' in read) this.#options.onDamaged(key.hash, read.id, damage(key.hash, read.damage))
-      else if (!this.#bad.has(read.meta.id)) {
-        entry = new OpenEntry(key.hash, fd, read, this.#options.prepare(read.meta))
-        if (read.whole) {
-          entry.checkedAt.fill(this.#options.now())
-          this.#options.onVerified(read.table.length)
-        }
+      if ('damage' in read) {
+        this.#options.onDamaged(key.hash, read.id, damage(key.hash, read.damage))
+        return undefined
       }
-      return entry
+      if (this.#bad.has(read.meta.id)) return undefined
+      kept = read.whole === undefined
+      if (!kept) this.#options.onVerified(read.table.length)
+      return new OpenEntry(key.hash, fd, read, this.#options.prepare(read.meta))
     } finally {
-      if (!entry) close(fd, () => undefined)
+      // A turn of the thread pool costs more than this takes: nothing was written, and little is freed if the file is gone.
+      if (!kept) closeSync(fd)
     }
   }
 
   /** What was forgotten while it was opened is for those who wait for it, and closed when they have not taken it. */
   #keep(entry: OpenEntry, opening: Opening): void {
-    const lasting = this.#opening.get(entry.hash) === opening
-    if (lasting) this.#entries.set(entry.hash, entry)
-    setImmediate(() => {
-      entry.whole = undefined
-      if (!lasting) entry.leave()
-    })
+    if (this.#opening.get(entry.hash) === opening) this.#entries.set(entry.hash, entry)
+    else setImmediate(() => entry.leave())
   }
 }
 

@@ -14,22 +14,18 @@ export interface StoredBodyOptions {
   onVerified: (blocks: number) => void
 }
 
-/** A whole body in an open file. Blocks are checked before their bytes are given out. */
+/** The whole body of a large entry, in its open file. Blocks are checked before their bytes are given out. */
 export class StoredBody implements BodyReader {
   readonly #entry: OpenEntry
   readonly #options: StoredBodyOptions
   readonly #fd: number
-  /** What was read with the header: the bytes are here, and checked. */
-  readonly #whole: Uint8Array | undefined
   #closed = false
 
   /** @throws MillraceError `body-broken` when the entry's file is closed already, or can't be looked at */
   constructor(entry: OpenEntry, options: StoredBodyOptions) {
     this.#entry = entry
     this.#options = options
-    this.#whole = entry.whole
     this.#fd = entry.hold()
-    if (this.#whole) return
     try {
       // A file that was written to since its blocks were checked is checked anew.
       const { ctimeMs } = fstatSync(this.#fd)
@@ -47,7 +43,6 @@ export class StoredBody implements BodyReader {
     const { meta } = this.#entry
     const limit = Math.min(end, meta.length)
     if (at >= limit) return buffer.subarray(0, 0)
-    if (this.#whole) return this.#whole.subarray(at, limit)
     const first = Math.floor(at / BLOCK_BYTES)
     // Checked blocks can be read from anywhere; others only whole.
     let from = at
@@ -105,6 +100,11 @@ export class StoredBody implements BodyReader {
     this.#options.onDamaged(hash, meta.id, error)
     return error
   }
+}
+
+/** A body that lies in memory. */
+export function inMemory(body: Uint8Array): BodyReader {
+  return { read: async (_buffer, at, end) => body.subarray(at, end), close: () => undefined }
 }
 
 export function damage(hash: string, what: string, cause?: unknown): MillraceError {

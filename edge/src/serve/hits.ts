@@ -5,6 +5,7 @@ import type { OpenEntry } from '../entries/open-entry.js'
 import type { OpenFiles } from '../entries/open-files.js'
 import type { PreparedHead } from '../entries/prepared-head.js'
 import type { RamEntry, RamTier } from '../entries/ram-tier.js'
+import { inMemory } from '../entries/stored-body.js'
 import type { Exchange, ResponseHead } from '../http/exchange.js'
 import { type Sending, sendPieces } from '../http/send.js'
 import type { Decision, RequestClass } from '../phase.js'
@@ -185,10 +186,6 @@ async function readWhole(body: BodyReader, length: number): Promise<Buffer> {
 
 function whole(length: number): Plan {
   return { kind: 'send', status: 200, fields: [], pieces: [{ start: 0, end: length }], total: length }
-}
-
-function inMemory(body: Buffer): BodyReader {
-  return { read: async (_buffer, at, end) => body.subarray(at, end), close: () => undefined }
 }
 
 function bytesOf(plan: Extract<Plan, { kind: 'send' }>, body: Buffer): Uint8Array {
