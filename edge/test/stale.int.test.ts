@@ -140,6 +140,21 @@ describe('a stale response', () => {
       }
     })
 
+    it('costs the hits of a slow revalidation no place among those that wait for its fill', async () => {
+      await at.restart({ fetch: { maxWaiters: 1 } })
+      await store('max-age=60, stale-while-revalidate=600', 10)
+      let answer = () => {}
+      at.o1.behave((request, response) => {
+        answer = () => serveResource({ body: NEWER, headers: { etag: '"2"', 'cache-control': 'max-age=60' } })(request, response)
+      })
+      for (let i = 0; i < 5; i++) expect(await ask()).toEqual([200, 'stale', 'stored'])
+      at.forward(600_000)
+      const waiting = ask()
+      await until('it to wait', async () => (await at.edge.count('running_requests')) === 1)
+      answer()
+      expect(await waiting).toEqual([200, 'coalesced', 'newer'])
+    })
+
     it('is confirmed behind the scenes', async () => {
       await store('max-age=60, stale-while-revalidate=600', 10)
       expect(await ask()).toEqual([200, 'stale', 'stored'])

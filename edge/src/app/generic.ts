@@ -5,6 +5,7 @@ import { type GenericDependencies, handleGeneric } from '../generic/handler.js'
 import { matchPath } from '../generic/match.js'
 import type { Exchange } from '../http/exchange.js'
 import type { Sending } from '../http/send.js'
+import type { BackgroundRevalidation } from '../keeper/background.js'
 import { fillBody } from '../keeper/bodies.js'
 import type { Keeper } from '../keeper/contract.js'
 import type { FillFiles } from '../keeper/fill-files.js'
@@ -14,6 +15,7 @@ import type { PurgeView } from '../purge/contract.js'
 
 export interface GenericWiring {
   keeper: Keeper
+  background: BackgroundRevalidation
   files: OpenFiles
   fillFiles: FillFiles
   purges: PurgeView
@@ -31,7 +33,7 @@ export interface GenericWiring {
 export function genericHandler(config: Config, wiring: GenericWiring): (exchange: Exchange) => boolean {
   const { paths } = config
   if (paths.length === 0) return () => false
-  const { keeper, files, fillFiles, purges, origins, invalidate, sending, trace, fail, onFault, now } = wiring
+  const { keeper, background, files, fillFiles, purges, origins, invalidate, sending, trace, fail, onFault, now } = wiring
   const open = async (key: CacheKey) => {
     try {
       const entry = await files.find(key)
@@ -44,6 +46,7 @@ export function genericHandler(config: Config, wiring: GenericWiring): (exchange
   const dependencies: GenericDependencies = {
     edgeId: config.id,
     keeper,
+    background,
     entries: {
       open: async (key) => {
         const entry = await open(key)

@@ -13,6 +13,7 @@ import { RamTier } from '../entries/ram-tier.js'
 import { BufferPool } from '../http/buffer-pool.js'
 import type { Exchange } from '../http/exchange.js'
 import { createHttpServer, type HttpServer } from '../http/uws.js'
+import { BackgroundRevalidation } from '../keeper/background.js'
 import type { Keeper, KeeperListener } from '../keeper/contract.js'
 import { FillFiles } from '../keeper/fill-files.js'
 import { EdgeLimits } from '../limits/limits.js'
@@ -116,8 +117,10 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
   const hits = new Hits({ ram, files, purges, heads, used: (hash) => keeper.used(hash), compress: config.compress, boundary, onError })
   const guard = new CachedGuard(guardOptions(config))
   const resolver = new Resolver(guard, config.routes.skew)
+  const background = new BackgroundRevalidation(keeper)
   const media = new Media({
     keeper,
+    background,
     fallback: options.fallback,
     origins,
     files,
@@ -139,6 +142,7 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
   const sending = (exchange: Exchange) => sendingOf(exchange, pool, limits)
   const generic = genericHandler(config, {
     keeper,
+    background,
     files,
     fillFiles: new FillFiles(),
     purges,

@@ -9,6 +9,7 @@ import type { Exchange } from '../http/exchange.js'
 import { fieldValue } from '../http/fields.js'
 import { head } from '../http/head.js'
 import type { Sending } from '../http/send.js'
+import type { BackgroundRevalidation } from '../keeper/background.js'
 import type { Fill, FillHead, FillRequest, Keeper } from '../keeper/contract.js'
 import type { Attempt, Fetched, OriginAnswer, OriginGroup } from '../origin/contract.js'
 import type { Trace } from '../origin/trace.js'
@@ -24,6 +25,7 @@ import { invalidatedTargets, type Plan, plan } from './plan.js'
 export interface GenericDependencies {
   edgeId: string
   keeper: Keeper
+  background: BackgroundRevalidation
   /** Reads stored entries; undefined when there is none, or a purge covers it. */
   entries: { open(key: CacheKey): Promise<StoredEntry | undefined> }
   /** The body of a fill whose head is ready; undefined when its bytes are gone already. */
@@ -152,8 +154,7 @@ class GenericRequestRun {
     if (entry) {
       const use = confirmed ? 'serve' : useOf(entry.meta, directives, this.#deps.now())
       if (use === 'serve' || use === 'background') {
-        // Nobody waits for it, and the keeper reports what becomes of it; that it is busy only means that somebody else has to ask.
-        if (use === 'background') this.#deps.keeper.open(this.#fillRequest(planned, key)).catch(() => undefined)
+        if (use === 'background') this.#deps.background.revalidate(this.#fillRequest(planned, key))
         return answered(await this.#answerEntry(planned, key, entry, confirmed ? 'revalidated' : undefined))
       }
       entry.body.close()

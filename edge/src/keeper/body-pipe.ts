@@ -57,6 +57,8 @@ export class BodyPipe {
    * @throws what a write failed with, once it could not go on in memory either
    */
   async push(chunk: Uint8Array): Promise<void> {
+    // What failed has left a hole: nothing may come after it, even if there is room again by now.
+    this.#throwFailure()
     this.#queue.push(chunk)
     this.#queued += chunk.length
     this.#pumping ??= this.#pump()
@@ -65,13 +67,13 @@ export class BodyPipe {
         this.#wakeSender = resolve
       })
     }
-    if (this.#failure) throw this.#failure.error
+    this.#throwFailure()
   }
 
   /** Resolves when everything is written. @throws as `push` does */
   async drained(): Promise<void> {
     await this.#pumping
-    if (this.#failure) throw this.#failure.error
+    this.#throwFailure()
   }
 
   /** Resolves when nothing is being written any more, well or not. */
@@ -82,6 +84,10 @@ export class BodyPipe {
   async readBack(start: number, end: number): Promise<Uint8Array> {
     await this.drained()
     return this.#memory ? this.#memory.slice(start, end) : this.#writer!.readBack(start, end)
+  }
+
+  #throwFailure(): void {
+    if (this.#failure) throw this.#failure.error
   }
 
   async #pump(): Promise<void> {
@@ -97,6 +103,8 @@ export class BodyPipe {
       }
     } catch (error) {
       this.#failure = { error }
+      this.#queue = []
+      this.#queued = 0
     } finally {
       this.#pumping = undefined
       this.#wakeSender()

@@ -8,6 +8,7 @@ import type { OpenFiles } from '../entries/open-files.js'
 import type { RamTier } from '../entries/ram-tier.js'
 import type { Exchange } from '../http/exchange.js'
 import { type Sending, sendPieces, sendToEnd } from '../http/send.js'
+import type { BackgroundRevalidation } from '../keeper/background.js'
 import type { FillRequest, Keeper } from '../keeper/contract.js'
 import type { FillFiles } from '../keeper/fill-files.js'
 import { type FindDependencies, type Found, find } from '../keeper/find.js'
@@ -26,6 +27,7 @@ import type { Resolved } from './resolve.js'
 
 export interface MediaDependencies {
   keeper: Keeper
+  background: BackgroundRevalidation
   /** For what the keeper's disks don't take now, and while it is away; where the keeper is another process. */
   fallback: Keeper | undefined
   origins: OriginGroup
@@ -53,7 +55,7 @@ export class Media {
 
   /** @throws MillraceError: what the request is to be answered with, or cut for. */
   async answer(exchange: Exchange, resolved: Resolved, sending: Sending, trace: Trace): Promise<void> {
-    const { origins, purges, hits, keeper, now } = this.#deps
+    const { origins, purges, hits, background, now } = this.#deps
     const { key, class: name, media } = resolved
     if (purges.blocks(media.videoId)) throw refused(410, 'video-deleted', 'this video was deleted')
     const broke: string[] = []
@@ -73,7 +75,7 @@ export class Media {
       if (entry && state === 'fresh') found = { kind: 'stored', entry, revalidated: false }
       else if (entry && state === 'while-revalidate') {
         // RFC 5861 §3: answered as it is, and revalidated behind the scenes.
-        keeper.open(request).catch(() => undefined)
+        background.revalidate(request)
         return await this.#answerStale(exchange, entry, name, sending)
       } else found = await this.#find(request)
       switch (found.kind) {

@@ -5,7 +5,7 @@ import { MillraceError } from '@millrace/common/errors'
 import { type StopPhase, stopInPhases } from '@millrace/common/lifecycle'
 import type { Logger } from '@millrace/common/log'
 import { z } from 'zod'
-import { ControlChannel, type ControlHandlers } from './control.js'
+import { ControlChannel, type ControlHandlers, noSuchMethod } from './control.js'
 import { type StartMessage, startSchema } from './start-message.js'
 
 /** A child that does its work. */
@@ -43,6 +43,8 @@ export function runChild(title: string, log: Logger, start: (message: StartMessa
   let running: RunningChild | undefined
   let message: StartMessage | undefined
   let apply: (() => void | Promise<void>) | undefined
+  /** Told while it was still starting. */
+  let workers: string[] | undefined
 
   const fatal = (what: string) => (error: unknown) => {
     log.fatal({ err: error }, what)
@@ -64,6 +66,7 @@ export function runChild(title: string, log: Logger, start: (message: StartMessa
       process.title = `${title}: ${message.role === 'worker' ? `worker ${message.number}` : message.role}`
       running = await start(message, { late: (workers) => channel.tell('late', workers) })
       Object.assign(handlers, { ...running.methods, ...handlers })
+      if (workers) running.setWorkers?.(workers)
       return { address: running.address }
     },
     metrics: () => running?.metrics() ?? [],
@@ -80,7 +83,10 @@ export function runChild(title: string, log: Logger, start: (message: StartMessa
       apply = undefined
     },
     reopen: () => running?.reopenLogs?.(),
-    workers: (ids) => running?.setWorkers?.(z.array(z.string()).parse(ids)),
+    workers: (ids) => {
+      workers = z.array(z.string()).parse(ids)
+      running?.setWorkers?.(workers)
+    },
     stop: async () => {
       const clean = await stopInPhases(running?.phases ?? [], log)
       return { clean, metrics: (await running?.metrics()) ?? [] }
@@ -99,10 +105,16 @@ export function runChild(title: string, log: Logger, start: (message: StartMessa
     },
     handlers,
     fatal('control channel'),
+    // Which further methods there are is known only after the start.
+    (method) => (running ? noSuchMethod(method) : notReady()),
   )
 }
 
 function started(running: RunningChild | undefined): RunningChild {
-  if (!running) throw new MillraceError('not started yet', { code: 'not-ready', source: 'internal', retryable: true, status: 503 })
+  if (!running) throw notReady()
   return running
+}
+
+function notReady(): MillraceError {
+  return new MillraceError('not started yet', { code: 'not-ready', source: 'internal', retryable: true, status: 503 })
 }

@@ -39,15 +39,20 @@ export class ControlChannel {
   readonly #port: ControlPort
   readonly #handlers: ControlHandlers
   readonly #onFault: (error: Error) => void
+  readonly #unknown: (method: string) => MillraceError
   readonly #pending = new Map<number, Pending>()
   #last = 0
   #closed = false
 
-  /** @param onFault told of a message that is none, and of a failure in something that was only told */
-  constructor(port: ControlPort, handlers: ControlHandlers, onFault: (error: Error) => void) {
+  /**
+   * @param onFault told of a message that is none, and of a failure in something that was only told
+   * @param unknown what to answer where there is no handler
+   */
+  constructor(port: ControlPort, handlers: ControlHandlers, onFault: (error: Error) => void, unknown = noSuchMethod) {
     this.#port = port
     this.#handlers = handlers
     this.#onFault = onFault
+    this.#unknown = unknown
     port.onMessage((message) => this.#received(message))
   }
 
@@ -113,7 +118,7 @@ export class ControlChannel {
 
   async #handle(method: string, payload: unknown): Promise<unknown> {
     const handler = Object.hasOwn(this.#handlers, method) ? this.#handlers[method] : undefined
-    if (!handler) throw new MillraceError(`no method ${method}`, { code: 'no-such-method', source: 'internal', retryable: false })
+    if (!handler) throw this.#unknown(method)
     return handler(payload)
   }
 
@@ -123,6 +128,10 @@ export class ControlChannel {
     clearTimeout(pending?.timer)
     return pending
   }
+}
+
+export function noSuchMethod(method: string): MillraceError {
+  return new MillraceError(`no method ${method}`, { code: 'no-such-method', source: 'internal', retryable: false })
 }
 
 function gone(method: string, cause?: unknown): MillraceError {
