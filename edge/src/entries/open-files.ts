@@ -40,6 +40,8 @@ export class OpenEntry {
   countedAt = 0
   /** No longer to be found: closed with its last reader. */
   left = false
+  /** Its descriptor is closed, and its number may already be that of another file. */
+  closed = false
 
   constructor(hash: string, meta: EntryMeta, head: PreparedHead, fd: number, table: Uint32Array, changedAt: number) {
     this.hash = hash
@@ -97,10 +99,16 @@ export class OpenFiles {
     return opened
   }
 
-  /** A reader of the entry's body. */
+  /**
+   * A reader of the entry's body. An entry that nobody reads may be closed at any time, so this comes in the same turn as `find`.
+   *
+   * @throws MillraceError `body-broken` for an entry that is closed: it is to be found again
+   */
   body(entry: OpenEntry): BodyReader {
+    if (entry.closed) throw damage(`the cache file ${entry.hash} was closed meanwhile`)
     return new StoredBody(entry, this.#options, () => {
-      if (--entry.readers === 0 && entry.left) close(entry.fd, () => undefined)
+      entry.readers--
+      closeUnread(entry)
     })
   }
 
@@ -128,8 +136,11 @@ export class OpenFiles {
     }
     if (!entry) return undefined
     const current = this.#entries.get(key.hash)
-    if (current || !this.#opening.has(key.hash)) entry.left = true
-    else this.#entries.set(key.hash, entry)
+    if (current || !this.#opening.has(key.hash)) {
+      entry.left = true
+      // Its waiters run before this does. Those that only needed its head have no reader that would close it.
+      setImmediate(closeUnread, entry)
+    } else this.#entries.set(key.hash, entry)
     return entry
   }
 
@@ -160,8 +171,14 @@ export class OpenFiles {
 
   #leave(entry: OpenEntry): void {
     entry.left = true
-    if (entry.readers === 0) close(entry.fd, () => undefined)
+    closeUnread(entry)
   }
+}
+
+function closeUnread(entry: OpenEntry): void {
+  if (!entry.left || entry.readers > 0 || entry.closed) return
+  entry.closed = true
+  close(entry.fd, () => undefined)
 }
 
 /** A whole body in an open file. Blocks are checked before their bytes are given out. */
