@@ -91,6 +91,15 @@ describe('who asks', () => {
   })
 
   it.each([
+    ['x-forwarded-for', (n: number) => `X-Forwarded-For: 198.51.100.${n}\r\nX-Forwarded-For: 203.0.113.7\r\n`],
+    ['forwarded', (n: number) => `Forwarded: for=198.51.100.${n}\r\nForwarded: for=203.0.113.7\r\n`],
+  ])("is not what a client wrote in a line of its own ahead of the trusted peer's (%s)", async (forwarded, fields) => {
+    await start(forwarded)
+    expect(await burst((n) => ask(fields(n)))).toEqual(ONE_CLIENT)
+    expect(await clientsInLog(4)).toEqual(Array(4).fill('203.0.113.7'))
+  })
+
+  it.each([
     ['x-forwarded-for', (n: number) => ask(`X-Forwarded-For: 203.0.113.${n}\r\n`)],
     ['forwarded', (n: number) => ask(`Forwarded: for="203.0.113.${n}:4711";proto=https\r\n`)],
     ['proxy-v2', (n: number) => ask('', { before: proxyHead(ipv4(n)) })],

@@ -37,6 +37,18 @@ describe('limits', () => {
     socket.write(`GET ${path} HTTP/1.1\r\nHost: e\r\n\r\n`)
     return socket
   }
+  /** For objects of any size of these tests. */
+  const ample = () => ({ cache: { path: folder.path, size: '64MiB', maxObject: '32MiB' }, ram: { size: '64MiB', maxObject: '32MiB' } })
+  /** Asks without its bytes until the tier has it. */
+  const bring = async (path: string, tier: 'disk' | 'ram') => {
+    await edge.get(path, { range: 'bytes=0-0' })
+    await edge.idle()
+    if (tier === 'disk') return
+    await until('a copy in RAM', async () => {
+      await edge.get(path, { range: 'bytes=0-0' })
+      return (await counted('millrace_edge_ram_objects')) === 1
+    })
+  }
   const counted = async (metric: string) =>
     Number(new RegExp(`^${metric}\\{.*\\} (\\d+)$`, 'm').exec((await edge.admin('/metrics')).text)?.[1])
 
@@ -76,14 +88,20 @@ describe('limits', () => {
     const BURST = MIB / 2
     const LENGTH = BURST + 2 * RATE
 
-    it.each(['miss', 'hit', 'bypass'])('hold for a %s within a fifth, and for each transfer by itself', async (phase) => {
-      o1.behave(serveBytes(LENGTH, phase === 'bypass' ? { 'cache-control': 'no-store' } : {}))
-      await start({ transferRate: `${RATE / 1024}KiB`, transferBurst: `${BURST / 1024}KiB` })
+    it.each([
+      ['miss', 'miss'],
+      ['miss of unknown length', 'miss'],
+      ['hit on disk', 'hit'],
+      ['hit in RAM', 'hit'],
+      ['bypass', 'bypass'],
+      ['bypass of unknown length', 'bypass'],
+    ])('hold for a %s within a fifth, and for each transfer by itself', async (what, phase) => {
+      const headers: Record<string, string> = phase === 'bypass' ? { 'cache-control': 'no-store' } : {}
+      const chunked: Behaviour = (request, response) => response.writeHead(200, headers).end(bytesOf(request.url ?? '', LENGTH))
+      o1.behave(what.endsWith('unknown length') ? chunked : serveBytes(LENGTH, headers))
+      await start({ transferRate: `${RATE / 1024}KiB`, transferBurst: `${BURST / 1024}KiB` }, ample())
       const path = `/o1${segment(1)}`
-      if (phase !== 'miss') {
-        await edge.get(path, { range: 'bytes=0-0' })
-        await edge.idle()
-      }
+      if (phase === 'hit') await bring(path, what === 'hit in RAM' ? 'ram' : 'disk')
       const times = await Promise.all(
         [1, 2].map(async () => {
           const began = performance.now()
@@ -97,6 +115,8 @@ describe('limits', () => {
         expect(seconds).toBeGreaterThan(((LENGTH - BURST) / RATE) * 0.8)
         expect(seconds).toBeLessThan(((LENGTH - BURST) / RATE) * 1.2 + 0.3)
       }
+      if (what === 'hit in RAM')
+        expect(await edge.count('sent_bytes_total', { name: 'tier', value: 'ram' })).toBeGreaterThanOrEqual(2 * LENGTH)
     })
 
     it('let what fits the burst go at once', async () => {
@@ -110,8 +130,6 @@ describe('limits', () => {
     /** More than sockets and their buffers hold. */
     const LENGTH = 24 * MIB
     const limits = { minRate: '512KiB', minRateWindow: '1s' }
-    const large = { cache: { path: '', size: '64MiB', maxObject: '32MiB' } }
-    const config = () => ({ ...large, cache: { ...large.cache, path: folder.path } })
     /** Reads a little now and then, for ever. */
     const sip = async (socket: Socket) => {
       socket.pause()
@@ -121,14 +139,11 @@ describe('limits', () => {
       }
     }
 
-    it.each(['hit', 'miss', 'bypass'])('cut one that reads too little of a %s', async (phase) => {
-      o1.behave(serveBytes(LENGTH, phase === 'bypass' ? { 'cache-control': 'no-store' } : {}))
-      await start(limits, config())
+    it.each(['hit on disk', 'hit in RAM', 'miss', 'bypass'])('cut one that reads too little of a %s', async (what) => {
+      o1.behave(serveBytes(LENGTH, what === 'bypass' ? { 'cache-control': 'no-store' } : {}))
+      await start(limits, ample())
       const path = `/o1${segment(1)}`
-      if (phase === 'hit') {
-        await edge.get(path)
-        await edge.idle()
-      }
+      if (what.startsWith('hit')) await bring(path, what === 'hit in RAM' ? 'ram' : 'disk')
       const before = await counted('millrace_edge_broken_transfers_total')
       void sip(await reader(path))
       await until('the cut', async () => (await counted('millrace_edge_broken_transfers_total')) === before + 1)
@@ -151,9 +166,10 @@ describe('limits', () => {
       expect((await edge.get(`/o1${segment(1)}`)).body.equals(bytesOf(segment(1), length))).toBe(true)
     })
 
-    it('leave one alone that reads fast enough', async () => {
+    it.each(['disk', 'ram'] as const)('leave one alone that reads fast enough (from %s)', async (tier) => {
       o1.behave(serveBytes(LENGTH))
-      await start(limits, config())
+      await start(limits, ample())
+      await bring(`/o1${segment(1)}`, tier)
       const socket = await reader(`/o1${segment(1)}`)
       let bytes = 0
       socket.on('data', (chunk: Buffer) => {

@@ -235,6 +235,28 @@ describe('stored entries as a worker reads them', () => {
     expect(files.open).toBe(0)
   })
 
+  it('are not read by a descriptor that is closed: who held one too long finds the entry again', async () => {
+    await put(key.text, body)
+    const held = await files.find(key)
+    files.forget(key.hash)
+    expect(() => files.body(held!)).toThrow(expect.objectContaining({ code: 'body-broken' }))
+    expect(await readAll(0, 1000)).toEqual(body.subarray(0, 1000))
+    expect(damaged).toEqual([])
+  })
+
+  it('leave no descriptor behind when they went while they were opened and only their heads were needed', async () => {
+    await put(key.text, body)
+    const mine = async () => {
+      const targets = await Promise.all((await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')))
+      return targets.filter((target) => target === pathOf(key.hash)).length
+    }
+    const finding = files.find(key)
+    files.forget(key.hash)
+    const entry = await finding
+    expect(entry?.left).toBe(true)
+    await until('the close', async () => (await mine()) === 0)
+  })
+
   it('are opened once for many that ask at the same time', async () => {
     await put(key.text, body)
     const found = await Promise.all(Array.from({ length: 50 }, () => files.find(key)))

@@ -1,3 +1,6 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { until } from '@millrace/common/testing/until'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { type Answer, segment } from './edge.js'
 import { BODY_LENGTH, bytesOf, serveBytes } from './origin.js'
@@ -134,6 +137,35 @@ describe('ranges', () => {
       )
       for (const [index, [start, end]] of expected.entries()) expect(parts[index]![1].equals(BODY.subarray(start, end))).toBe(true)
     })
+  })
+
+  it('of several parts from RAM take no memory of their own while their clients read', async () => {
+    const length = 16 << 20
+    const sizes = { cache: { path: at.folder, size: '64MiB', maxObject: '32MiB' }, ram: { size: '64MiB', maxObject: '32MiB' } }
+    await at.restart(sizes)
+    at.o1.behave(serveBytes(length, { 'cache-control': 'max-age=600' }))
+    await until('a copy in RAM', async () => {
+      await at.edge.get(`/o1${PATH}`, { range: 'bytes=0-0' })
+      return (await at.edge.count('ram_objects')) === 1
+    })
+    const range = `bytes=0-${length / 2 - 1000},${length / 2 + 1000}-`
+    const before = process.memoryUsage().arrayBuffers
+    const sockets = Array.from({ length: 10 }, () => connect({ port: at.edge.port, host: '127.0.0.1' }))
+    try {
+      for (const socket of sockets) {
+        socket.write(`GET /o1${PATH} HTTP/1.1\r\nHost: e\r\nRange: ${range}\r\n\r\n`)
+        await once(socket, 'readable')
+      }
+      expect(await at.edge.count('running_requests')).toBe(10)
+      expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(2 * length)
+    } finally {
+      for (const socket of sockets) socket.destroy()
+    }
+    const parts = partsOf(await at.edge.get(`/o1${PATH}`, { range }))
+    const whole = bytesOf(PATH, length)
+    expect(parts[0]![1].equals(whole.subarray(0, length / 2 - 999))).toBe(true)
+    expect(parts[1]![1].equals(whole.subarray(length / 2 + 1000))).toBe(true)
+    expect(await at.edge.count('sent_bytes_total', { name: 'tier', value: 'ram' })).toBeGreaterThan(length)
   })
 
   it('of HEAD are ignored, on a miss and on hits', async () => {

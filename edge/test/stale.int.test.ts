@@ -1,7 +1,9 @@
+import { readFile, writeFile } from 'node:fs/promises'
 import { until } from '@millrace/common/testing/until'
 import { describe, expect, it } from 'vitest'
-import { segment } from './edge.js'
-import { type Behaviour, BODY_LENGTH, bytesOf, serveStatus } from './origin.js'
+import { BODY_OFFSET } from '../src/cache/entry-format.js'
+import { cacheFiles, segment } from './edge.js'
+import { type Behaviour, BODY_LENGTH, bytesOf, serveBytes, serveStatus } from './origin.js'
 import { serveResource } from './resource.js'
 import { scene } from './scene.js'
 
@@ -54,6 +56,50 @@ describe('a stale response', () => {
       await store('max-age=60, stale-if-error=600', 10)
       failing(serveStatus(404))
       expect((await ask())[0]).toBe(404)
+    })
+
+    describe('and what happens while they are waited for counts', () => {
+      const OTHERS = Array.from({ length: 20 }, (_, index) => segment(index + 2))
+      /** Asks for the stale object, lets `meanwhile` happen while its first origin keeps it waiting, then has both fail. */
+      const askAround = async (meanwhile: () => Promise<unknown>) => {
+        await at.restart({ openFiles: 16, ram: { size: '0B' }, stale: { ifError: '60s' } })
+        await store('max-age=60', 0)
+        at.o1.behave(serveBytes(BODY_LENGTH, { 'cache-control': 'max-age=6000' }))
+        for (const path of OTHERS) await at.edge.get(`/o1${path}`)
+        await at.edge.idle()
+        let fail = () => {}
+        at.o1.requests.length = 0
+        at.o1.behave((_request, response) => {
+          fail = () => response.writeHead(500).end()
+        })
+        at.o2.behave(serveStatus(500))
+        at.forward(10_000)
+        const asked = ask()
+        await until('an origin to be asked', () => at.o1.requests.length === 1)
+        await meanwhile()
+        fail()
+        return asked
+      }
+
+      it('a purge: it is not served any more', async () => {
+        expect(await askAround(() => at.purge({ scope: 'all' }))).toEqual([502, 'error', 'other'])
+      })
+
+      it('the end of its window: it is not served any more', async () => {
+        expect(await askAround(async () => at.forward(60_000))).toEqual([502, 'error', 'other'])
+      })
+
+      it('other objects taking its open file: it is served, and so are they, with their own bytes', async () => {
+        const others = async () => {
+          for (const path of OTHERS) {
+            const { status, headers, body } = await at.edge.get(`/o1${path}`)
+            expect([status, headers['x-cache'], body.equals(bytesOf(path, BODY_LENGTH))]).toEqual([200, 'hit', true])
+          }
+        }
+        expect(await askAround(others)).toEqual([200, 'stale', 'stored'])
+        await others()
+        expect(await at.edge.count('checksum_failures_total')).toBe(0)
+      })
     })
 
     it.each<[string, Behaviour | 'down']>([
@@ -153,6 +199,17 @@ describe('a stale response', () => {
       await until('it to wait', async () => (await at.edge.count('running_requests')) === 1)
       answer()
       expect(await waiting).toEqual([200, 'coalesced', 'newer'])
+    })
+
+    it('is fetched anew where its bytes turn out damaged', async () => {
+      await at.restart({ ram: { size: '0B' }, cache: { path: at.folder, size: '64MiB', maxObject: '8MiB', verify: '0s' } })
+      await store('max-age=60, stale-while-revalidate=600', 10)
+      const [file] = (await cacheFiles(at.folder)).entries
+      const bytes = await readFile(file!)
+      bytes[BODY_OFFSET]! ^= 1
+      await writeFile(file!, bytes)
+      at.o1.behave(serveResource({ body: NEWER, headers: { etag: '"2"', 'cache-control': 'max-age=60' } }))
+      expect(await ask()).toEqual([200, expect.stringMatching(/^(miss|coalesced|hit)$/), 'newer'])
     })
 
     it('is confirmed behind the scenes', async () => {

@@ -55,6 +55,27 @@ describe('HeadReader', () => {
     expect(read(lines).problem).toBeTypeOf('string')
   })
 
+  it.each(['forwarded', 'x-forwarded-for'] as const)(
+    'joins the lines of %s in their order: a front may have added its own after what the client made up',
+    (name) => {
+      const { headers } = read([
+        [name, 'for=198.51.100.1'],
+        ['host', 'e'],
+        [name, 'for=203.0.113.7'],
+        [name, ''],
+      ])
+      expect([headers.forwarded, headers.forwardedFor]).toContain('for=198.51.100.1, for=203.0.113.7, ')
+    },
+  )
+
+  it('keeps the first line of other fields', () => {
+    const { headers } = read([
+      ['x-request-id', 'first'],
+      ['x-request-id', 'second'],
+    ])
+    expect(headers.requestId).toBe('first')
+  })
+
   it('sees a body by its length or its coding', () => {
     expect(read([['content-length', '5']])).toMatchObject({ problem: undefined, hasBody: true })
     expect(read([['transfer-encoding', 'Chunked']])).toMatchObject({ problem: undefined, hasBody: true })

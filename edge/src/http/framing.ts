@@ -1,4 +1,4 @@
-/** What of a request's head the edge reads for itself. Of several lines of one name the first counts. */
+/** What of a request's head the edge reads for itself. Of several lines of one name the first counts, but those of `forwarded` and `forwardedFor` are joined. */
 export class RequestHeaders {
   range: string | undefined
   ifRange: string | undefined
@@ -59,7 +59,7 @@ export class HeadReader {
         else if (name === 'if-match') this.#keep('ifMatch', value)
         return
       case 9:
-        if (name === 'forwarded') this.#keep('forwarded', value)
+        if (name === 'forwarded') this.#join('forwarded', value)
         return
       case 11:
         if (name === 'traceparent') this.#keep('traceparent', value)
@@ -79,7 +79,7 @@ export class HeadReader {
         return
       case 15:
         if (name === 'accept-encoding') this.#keep('acceptEncoding', value)
-        else if (name === 'x-forwarded-for') this.#keep('forwardedFor', value)
+        else if (name === 'x-forwarded-for') this.#join('forwardedFor', value)
         return
       case 17:
         if (name === 'if-modified-since') this.#keep('ifModifiedSince', value)
@@ -93,6 +93,13 @@ export class HeadReader {
   #keep(name: keyof RequestHeaders, value: string): void {
     if (this.headers === NONE) this.headers = new RequestHeaders()
     this.headers[name] ??= value
+  }
+
+  /** RFC 9110 §5.3: lines of a list count as one, in order. What a trusted hop added stands at its end, be it in a line of its own. */
+  #join(name: 'forwarded' | 'forwardedFor', value: string): void {
+    const before = this.headers[name]
+    if (before === undefined) this.#keep(name, value)
+    else this.headers[name] = `${before}, ${value}`
   }
 
   #length(value: string): void {

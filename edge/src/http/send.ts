@@ -48,6 +48,22 @@ export async function sendPieces(
   }
 }
 
+/** Sends a body of `total` bytes that is all in memory, at the client's pace and without a copy. Nobody writes to `pieces` any more. */
+export async function sendBytes(
+  exchange: Exchange,
+  head: ResponseHead,
+  pieces: readonly Uint8Array[],
+  total: number,
+  sending: Sending,
+): Promise<void> {
+  const transfer = new Transfer(exchange, head, total, sending)
+  try {
+    for (const piece of pieces) await transfer.bytes(piece)
+  } finally {
+    sending.onEnd?.()
+  }
+}
+
 /** Sends a body whose length is known when it ends, at the client's pace. */
 export async function sendToEnd(exchange: Exchange, head: ResponseHead, body: BodyReader, sending: Sending): Promise<void> {
   const transfer = new Transfer(exchange, head, 0, sending)

@@ -9,6 +9,7 @@ import { refused } from '../refusal.js'
 import type { AnswerHeads } from './answer-head.js'
 import type { Hits } from './hits.js'
 import type { Media } from './media.js'
+import { severalRanges } from './plan.js'
 import type { Resolved, Resolver } from './resolve.js'
 
 export interface HandlerDependencies {
@@ -22,7 +23,7 @@ export interface HandlerDependencies {
   admit: (exchange: Exchange) => { error: MillraceError; fields: HeaderField[] } | undefined
   /** What one transfer may use, and how fast it may go; `undefined` pace for whatever fits one send. */
   sending: (exchange: Exchange) => Sending
-  /** Whether transfers are paced, so that even RAM hits have to go by `sending`. */
+  /** Whether transfers are paced or watched, so that even RAM hits have to go by `sending`. */
   paced: () => boolean
   /** Told of each refusal while the client is still there. */
   onRefused: (exchange: Exchange) => void
@@ -54,7 +55,7 @@ export class Handler {
       return
     }
     // The way of nearly every request: a known URL whose entry is in RAM. Nothing here waits or allocates more than the answer needs.
-    if (exchange.method === 'GET' && !exchange.hasBody && !paced()) {
+    if (exchange.method === 'GET' && !exchange.hasBody && !paced() && !severalRanges(exchange.headers)) {
       const now = this.#deps.now()
       const resolved = resolver.peek(exchange.path, now)
       if (resolved) {

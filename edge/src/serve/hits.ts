@@ -5,9 +5,8 @@ import type { OpenEntry } from '../entries/open-entry.js'
 import type { OpenFiles } from '../entries/open-files.js'
 import type { PreparedHead } from '../entries/prepared-head.js'
 import type { RamEntry, RamTier } from '../entries/ram-tier.js'
-import { inMemory } from '../entries/stored-body.js'
 import type { Exchange, ResponseHead } from '../http/exchange.js'
-import { type Sending, sendPieces } from '../http/send.js'
+import { type Sending, sendBytes, sendPieces } from '../http/send.js'
 import type { Decision, RequestClass } from '../phase.js'
 import type { PurgeView } from '../purge/contract.js'
 import type { AnswerHeads } from './answer-head.js'
@@ -52,7 +51,11 @@ export class Hits {
     return entry
   }
 
-  /** Answers at once, or goes on by itself; where transfers are paced, with `sending`. */
+  /**
+   * Answers at once, or goes on by itself.
+   *
+   * @param sending where transfers are paced or watched, and for whoever asks for several ranges (`severalRanges`)
+   */
   answerRam(exchange: Exchange, entry: RamEntry, name: RequestClass, now: number, sending?: Sending): void | Promise<void> {
     const second = Math.floor(now / 1000)
     if (this.#deps.ram.count(entry, second)) this.#deps.used(entry.hash)
@@ -63,13 +66,15 @@ export class Hits {
       const coded = this.#coded(entry, headers.acceptEncoding)
       if (coded) ({ head, body } = coded)
     }
-    if (exchange.method === 'GET' && isPlain(headers) && body.length > 0 && !sending?.pace) return exchange.sendWhole(head.hit(now), body)
+    const piecewise = sending !== undefined && (sending.pace !== undefined || sending.onRefused !== undefined)
+    if (exchange.method === 'GET' && isPlain(headers) && body.length > 0 && !piecewise) return exchange.sendWhole(head.hit(now), body)
     const plan = this.plan(exchange, { ...entry.meta, length: body.length }, head)
     if (!this.answerPlan(exchange, plan, head, now) && plan.kind === 'send') {
       const answer = this.headOf(plan, head, now)
       if (plan.total === 0) return exchange.answer(answer, '')
-      if (sending?.pace) return sendPieces(exchange, answer, inMemory(body), plan.pieces, plan.total, sending)
-      exchange.sendWhole(answer, bytesOf(plan, body))
+      const pieces = plan.pieces.map((piece) => (piece instanceof Uint8Array ? piece : body.subarray(piece.start, piece.end)))
+      if (sending && (piecewise || pieces.length > 1)) return sendBytes(exchange, answer, pieces, plan.total, sending)
+      exchange.sendWhole(answer, pieces[0]!)
     }
   }
 
@@ -186,9 +191,4 @@ async function readWhole(body: BodyReader, length: number): Promise<Buffer> {
 
 function whole(length: number): Plan {
   return { kind: 'send', status: 200, fields: [], pieces: [{ start: 0, end: length }], total: length }
-}
-
-function bytesOf(plan: Extract<Plan, { kind: 'send' }>, body: Buffer): Uint8Array {
-  const parts = plan.pieces.map((piece) => (piece instanceof Uint8Array ? piece : body.subarray(piece.start, piece.end)))
-  return parts.length === 1 ? parts[0]! : Buffer.concat(parts)
 }

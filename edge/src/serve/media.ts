@@ -2,7 +2,7 @@ import { notModified } from '@millrace/common/http/conditional'
 import type { BodyReader } from '../cache/body.js'
 import { type EntryMeta, type FillMeta, headerOf } from '../cache/entry-meta.js'
 import type { CacheKey } from '../cache/key.js'
-import { staleness } from '../cache/serving.js'
+import { servesOnError, staleness } from '../cache/serving.js'
 import type { OpenEntry } from '../entries/open-entry.js'
 import type { OpenFiles } from '../entries/open-files.js'
 import type { RamTier } from '../entries/ram-tier.js'
@@ -42,6 +42,12 @@ export interface MediaDependencies {
   onFault: (operation: 'open' | 'read', error: unknown) => void
 }
 
+/** Served as it is while it is revalidated. */
+interface StaleEntry {
+  kind: 'stale'
+  entry: OpenEntry
+}
+
 /** A request follows entries that come and go, and fills that break before it has seen a byte; after so many rounds it goes past the cache. */
 const MAX_ROUNDS = 4
 
@@ -59,7 +65,7 @@ export class Media {
     const { key, class: name, media } = resolved
     if (purges.blocks(media.videoId)) throw refused(410, 'video-deleted', 'this video was deleted')
     const broke: string[] = []
-    let stale: OpenEntry | undefined
+    let hadStale = false
     for (let round = 0; round < MAX_ROUNDS; round++) {
       const time = now()
       const inRam = hits.ram(key.hash, time)
@@ -70,16 +76,17 @@ export class Media {
       const request: FillRequest = { key, order, upstream: { mode: 'media', path: key.text }, trace }
       const entry = await this.#stored(key)
       const state = entry && staleness(entry.meta, time)
-      if (state === 'if-error') stale = entry
-      let found: Found<OpenEntry>
+      if (state === 'if-error') hadStale = true
+      let found: Found<OpenEntry> | StaleEntry
       if (entry && state === 'fresh') found = { kind: 'stored', entry, revalidated: false }
       else if (entry && state === 'while-revalidate') {
         // RFC 5861 §3: answered as it is, and revalidated behind the scenes.
         background.revalidate(request)
-        return await this.#answerStale(exchange, entry, name, sending)
+        found = { kind: 'stale', entry }
       } else found = await this.#find(request)
       switch (found.kind) {
         case 'stored':
+        case 'stale':
         case 'body':
           try {
             return await this.#answerFound(exchange, found, name, sending)
@@ -92,13 +99,12 @@ export class Media {
         case 'negative':
           return this.#missing(exchange, { phase: 'negative', class: name, tier: 'edge' })
         case 'exhausted':
-          if (stale && !allMissing(found.attempts)) return await this.#answerStale(exchange, stale, name, sending)
-          return this.#exhausted(exchange, name, found.attempts)
+          return await this.#exhausted(exchange, resolved, found.attempts, hadStale, sending)
         case 'pass':
-          return await this.#pass(exchange, found.order, resolved, stale, sending, trace)
+          return await this.#pass(exchange, found.order, resolved, hadStale, sending, trace)
       }
     }
-    return await this.#pass(exchange, origins.order(resolved.route.origins), resolved, stale, sending, trace)
+    return await this.#pass(exchange, origins.order(resolved.route.origins), resolved, hadStale, sending, trace)
   }
 
   /** A body that another process fetches outlives that process. */
@@ -143,7 +149,7 @@ export class Media {
 
   #answerFound(
     exchange: Exchange,
-    found: Extract<Found<OpenEntry>, { kind: 'stored' | 'body' }>,
+    found: Extract<Found<OpenEntry>, { kind: 'stored' | 'body' }> | StaleEntry,
     name: RequestClass,
     sending: Sending,
   ): Promise<void> {
@@ -156,6 +162,7 @@ export class Media {
       return this.#answerBody(exchange, meta, body, decision, sending)
     }
     const { entry } = found
+    if (found.kind === 'stale') return this.#answerStale(exchange, entry, name, sending)
     if (!found.revalidated) return hits.answerFile(exchange, entry, name, now(), sending)
     const decision: Decision = { phase: 'revalidated', class: name, tier: 'disk', origin: entry.meta.origin }
     return this.#answerBody(exchange, entry.meta, files.body(entry), decision, sending)
@@ -211,21 +218,35 @@ export class Media {
   async #pass(
     exchange: Exchange,
     order: readonly string[],
-    { key, class: name }: Resolved,
-    stale: OpenEntry | undefined,
+    resolved: Resolved,
+    hadStale: boolean,
     sending: Sending,
     trace: Trace,
   ): Promise<void> {
     const { origins, heads } = this.#deps
+    const { key, class: name } = resolved
     const passed = await answerPass(exchange, { origins, heads, order, path: key.text, class: name, sending, trace })
-    if (passed.kind !== 'exhausted') return
-    if (stale && !allMissing(passed.attempts)) return await this.#answerStale(exchange, stale, name, sending)
-    this.#exhausted(exchange, name, passed.attempts)
+    if (passed.kind === 'exhausted') await this.#exhausted(exchange, resolved, passed.attempts, hadStale, sending)
   }
 
-  #exhausted(exchange: Exchange, name: Decision['class'], attempts: readonly Attempt[]): void {
-    if (!allMissing(attempts)) throw exhausted(attempts)
-    this.#missing(exchange, { phase: 'miss', class: name, tier: 'edge' })
+  /** No origin gave it. RFC 5861 §4: a stale response may then be served, but not in the place of what all of them say is not there. */
+  async #exhausted(
+    exchange: Exchange,
+    { key, class: name }: Resolved,
+    attempts: readonly Attempt[],
+    hadStale: boolean,
+    sending: Sending,
+  ): Promise<void> {
+    if (allMissing(attempts)) return this.#missing(exchange, { phase: 'miss', class: name, tier: 'edge' })
+    // The origins may have taken seconds, in which it may have been purged, replaced, or have left the window: what counts is what is there now.
+    const stale = hadStale ? await this.#stored(key) : undefined
+    if (!stale || !servesOnError(stale.meta, this.#deps.now())) throw exhausted(attempts)
+    try {
+      await this.#answerStale(exchange, stale, name, sending)
+    } catch (error) {
+      if (exchange.started || !isBroken(error)) throw error
+      throw exhausted(attempts)
+    }
   }
 
   #missing(exchange: Exchange, decision: Decision): void {

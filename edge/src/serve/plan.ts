@@ -17,6 +17,11 @@ export function isPlain(headers: RequestHeaders): boolean {
   return headers.range === undefined && headers.ifNoneMatch === undefined && headers.ifModifiedSince === undefined
 }
 
+/** Whether the answer may be one of several parts. */
+export function severalRanges(headers: RequestHeaders): boolean {
+  return headers.range?.includes(',') === true
+}
+
 /** Preconditions before ranges (RFC 9110 §13.2.2). */
 export function planAnswer(
   method: string,
