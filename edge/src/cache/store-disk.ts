@@ -35,6 +35,9 @@ export interface StoreDiskOptions {
   lockWaitMs: number
 }
 
+/** An entry's header; undefined when there is no whole entry; else why it is not known whether there is: the disk, or this process. */
+type ReadHeader = EntryHeader | undefined | 'disk-error' | 'unread'
+
 /** What a disk tells its store. */
 export interface StoreDiskHost {
   belongs(disk: StoreDisk, hash: string): boolean
@@ -120,13 +123,13 @@ export class StoreDisk {
   async look(key: CacheKey): Promise<EntryMeta | undefined> {
     const indexKey = toIndexKey(key.hash)
     if (!this.#index.has(indexKey) && !this.#mayHold(key.hash)) return undefined
-    const first = await this.#read(key)
-    if (first) return this.#found(indexKey, first)
+    const first = await this.#readHeaderOf(key.hash)
+    if (isOf(key, first)) return this.#found(indexKey, first)
     // It may have been replaced while it was read.
     return this.#locks.run(indexKey, async () => {
-      const again = await this.#read(key)
-      if (again) return this.#found(indexKey, again)
-      await this.#removeLocked(indexKey)
+      const again = await this.#readHeaderOf(key.hash)
+      if (isOf(key, again)) return this.#found(indexKey, again)
+      await this.#removeBroken(indexKey, again)
       return undefined
     })
   }
@@ -172,11 +175,12 @@ export class StoreDisk {
   drop(hash: string, id: string | undefined): Promise<void> {
     const indexKey = toIndexKey(hash)
     return this.#locks.run(indexKey, async () => {
-      if (id !== undefined) {
-        const header = await this.#readHeaderOf(hash)
-        if (header && header.meta.id !== id) return
-      }
-      await this.#removeLocked(indexKey)
+      if (id === undefined) return this.#removeLocked(indexKey)
+      let header = await this.#readHeaderOf(hash)
+      // An error may pass: it is not to cost an entry that was never compared.
+      if (header === 'disk-error') header = await this.#readHeaderOf(hash)
+      if (typeof header === 'string') await this.#removeBroken(indexKey, header)
+      else if (header === undefined || header.meta.id === id) await this.#removeLocked(indexKey)
     })
   }
 
@@ -257,19 +261,18 @@ export class StoreDisk {
     return meta
   }
 
-  /** @returns undefined when there is no whole entry of this key. */
-  async #read(key: CacheKey): Promise<EntryHeader | undefined> {
-    const header = await this.#readHeaderOf(key.hash)
-    return header?.meta.key === key.text ? header : undefined
-  }
-
-  async #readHeaderOf(hash: string): Promise<EntryHeader | undefined> {
+  async #readHeaderOf(hash: string): Promise<ReadHeader> {
     try {
       return await readEntryHeader(entryPath(this.#layout.root, hash))
     } catch (error) {
       this.#readFault(error)
-      return undefined
+      return isDiskError(error) ? 'disk-error' : 'unread'
     }
+  }
+
+  /** What can't be read for want of descriptors or memory, or from a disk that is out now, may be a good entry: it stays. */
+  async #removeBroken(key: IndexKey, found: ReadHeader): Promise<void> {
+    if (found !== 'unread' && !(found === 'disk-error' && this.state === 'out')) await this.#removeLocked(key)
   }
 
   async #publish(hash: string, path: string, blocks: number, reserved: number): Promise<void> {
@@ -398,4 +401,8 @@ export class StoreDisk {
       this.#running.delete(path)
     }
   }
+}
+
+function isOf(key: CacheKey, read: ReadHeader): read is EntryHeader {
+  return typeof read === 'object' && read.meta.key === key.text
 }

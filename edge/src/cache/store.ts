@@ -36,7 +36,10 @@ export interface DiskStats {
 export interface CacheStore {
   /** Whether an entry is indexed; it may be stale or damaged. Synchronous, so that a decision can rest on it. */
   has(hash: string): boolean
-  /** The entry's head, read and checked; undefined, and the index corrected, when there is no whole entry of this key. */
+  /**
+   * The entry's head, read and checked; undefined, and the index corrected, when there is no whole entry of this key; undefined, and
+   * nothing changed, when it could not be read for want of descriptors or memory.
+   */
   look(key: CacheKey): Promise<EntryMeta | undefined>
   /**
    * Makes room first. `length` in body bytes, undefined when the origin didn't say.

@@ -5,6 +5,9 @@ import type { PreparedHead } from './prepared-head.js'
 /** What an entry takes beside its body: head, index, buffer object. */
 const OVERHEAD_BYTES = 2048
 
+/** Each needs a buffer to read with, and makes room that is lost when it fails. */
+const LOADS_AT_ONCE = 4
+
 /** A body in another content coding, with the head that says so. */
 export interface CodedBody {
   head: PreparedHead
@@ -26,7 +29,7 @@ export interface RamEntry {
 }
 
 /**
- * Hot entries of one worker. An object larger than `SHARED_BYTES` is kept by one worker alone, the one its hash names, so that the
+ * Hot entries of one worker. What is being loaded counts from the beginning: its room is made before it is read. An object larger than `SHARED_BYTES` is kept by one worker alone, the one its hash names, so that the
  * workers together hold no large object twice; the others serve it from the page cache.
  */
 export class RamTier {
@@ -35,7 +38,11 @@ export class RamTier {
   readonly #worker: number
   readonly #workers: number
   readonly #entries: LRUCache<string, RamEntry> | undefined
-  readonly #loading = new Set<string>()
+  /** Loads whose entries are still to be kept. */
+  readonly #loading = new Map<string, object>()
+  /** Of all loads that run, also those whose objects were forgotten meanwhile. */
+  #loads = 0
+  #loadingBytes = 0
 
   constructor(options: { maxBytes: number; maxObject: number; worker: number; workers: number }) {
     this.maxBytes = options.maxBytes
@@ -52,8 +59,9 @@ export class RamTier {
     return this.#entries?.size ?? 0
   }
 
+  /** Of entries and of what is being loaded. */
   get bytes(): number {
-    return this.#entries?.calculatedSize ?? 0
+    return (this.#entries?.calculatedSize ?? 0) + this.#loadingBytes
   }
 
   /** Doesn't count as a use: `count` does, now and then. */
@@ -71,32 +79,44 @@ export class RamTier {
 
   /** Whether an object of this length, used so often, should be here. While there is room two uses are enough; else it must be hotter. */
   wants(hash: string, length: number, uses: number): boolean {
-    const entries = this.#entries
-    if (!entries || length > this.#maxObject || length + OVERHEAD_BYTES > this.maxBytes) return false
-    if (this.#loading.has(hash) || !this.#mine(hash, length)) return false
+    const bytes = length + OVERHEAD_BYTES
+    if (!this.#entries || length > this.#maxObject || this.#loadingBytes + bytes > this.maxBytes) return false
+    if (this.#loads >= LOADS_AT_ONCE || this.#loading.has(hash) || !this.#mine(hash, length)) return false
     if (length <= SHARED_BYTES) return true
-    const room = entries.calculatedSize + length + OVERHEAD_BYTES <= this.maxBytes
-    return uses >= (room ? 2 : 4)
+    return uses >= (this.bytes + bytes <= this.maxBytes ? 2 : 4)
   }
 
-  /** Loads a body with `read`, once at a time per object; a failure leaves nothing. */
-  async load(hash: string, read: () => Promise<RamEntry | undefined>): Promise<RamEntry | undefined> {
-    if (this.#loading.has(hash)) return undefined
-    this.#loading.add(hash)
+  /** Loads a body of `length` bytes with `read`, once at a time per object, when it is wanted; a failure leaves nothing. */
+  async load(hash: string, length: number, read: () => Promise<RamEntry | undefined>): Promise<RamEntry | undefined> {
+    const entries = this.#entries
+    if (!entries || this.#loading.has(hash)) return undefined
+    const bytes = length + OVERHEAD_BYTES
+    const load = {}
+    this.#loading.set(hash, load)
+    this.#loads++
+    this.#loadingBytes += bytes
+    this.#makeRoom()
+    let entry: RamEntry | undefined
     try {
-      const entry = await read()
+      entry = await read()
       // Forgotten meanwhile: what was read may be replaced.
-      if (!entry || !this.#loading.has(hash)) return undefined
-      this.#entries?.set(hash, entry)
-      return entry
+      if (this.#loading.get(hash) !== load) entry = undefined
     } finally {
-      this.#loading.delete(hash)
+      if (this.#loading.get(hash) === load) this.#loading.delete(hash)
+      this.#loads--
+      this.#loadingBytes -= bytes
     }
+    if (entry) this.#put(entry)
+    return entry
   }
 
   /** An entry got a coded body: it takes more now. */
   resized(entry: RamEntry): void {
-    if (this.#entries?.peek(entry.hash) === entry) this.#entries.set(entry.hash, entry)
+    const entries = this.#entries
+    if (entries?.peek(entry.hash) !== entry) return
+    // The library asks for the size of another value only.
+    entries.delete(entry.hash)
+    this.#put(entry)
   }
 
   forget(hash: string): void {
@@ -107,6 +127,15 @@ export class RamTier {
   clear(): void {
     this.#loading.clear()
     this.#entries?.clear()
+  }
+
+  #put(entry: RamEntry): void {
+    this.#entries?.set(entry.hash, entry)
+    this.#makeRoom()
+  }
+
+  #makeRoom(): void {
+    while (this.bytes > this.maxBytes && this.objects > 0) this.#entries?.pop()
   }
 
   #mine(hash: string, length: number): boolean {

@@ -1,4 +1,4 @@
-import type { BodyReader } from '../cache/body.js'
+import { BLOCK_BYTES, type BodyReader } from '../cache/body.js'
 import { type EntryMeta, headerOf } from '../cache/entry-meta.js'
 import { acceptedCoding, encode, isCompressible } from '../entries/coding.js'
 import type { OpenEntry } from '../entries/open-entry.js'
@@ -173,14 +173,17 @@ export class Hits {
         body.close()
       }
     }
-    ram.load(hash, read).catch(this.#deps.onError)
+    ram.load(hash, meta.length, read).catch(this.#deps.onError)
   }
 }
 
-/** Reads a body into memory of its own, outside the JS heap. The buffer is as long as whole blocks need while it is read. */
+/** What a body is read with on its way into memory, at most. */
+const LOAD_BUFFER_BYTES = 1 << 20
+
+/** Reads a body into memory of its own, outside the JS heap. The buffer holds whole blocks, as what is unchecked is read in those. */
 async function readWhole(body: BodyReader, length: number): Promise<Buffer> {
   const target = Buffer.allocUnsafeSlow(length)
-  const block = Buffer.allocUnsafeSlow(1 << 20)
+  const block = Buffer.allocUnsafeSlow(Math.min(LOAD_BUFFER_BYTES, Math.ceil(length / BLOCK_BYTES) * BLOCK_BYTES))
   for (let at = 0; at < length; ) {
     const view = await body.read(block, at, length)
     target.set(view, at)
