@@ -177,16 +177,6 @@ describe('stored entries as a worker reads them', () => {
     await until('two open files', async () => (await openHere()).length === 2)
   })
 
-  it('are closed when they were forgotten while they were opened and nobody wanted their body', async () => {
-    await put(key.text, body)
-    for (let round = 0; round < 20; round++) {
-      const finding = files.find(key)
-      files.forget(key.hash)
-      expect(await finding).toBeDefined()
-    }
-    await until('no open file', async () => (await openHere()).length === 0)
-  })
-
   it('are not found any more as they were when they were replaced while they were opened', async () => {
     const other = bytesOf('other', LENGTH)
     await put(key.text, body)
@@ -233,15 +223,6 @@ describe('stored entries as a worker reads them', () => {
     expect(await readAll(0, 2000)).toEqual(other)
     expect(await openHere()).toEqual([])
     expect(files.open).toBe(0)
-  })
-
-  it('are not read by a descriptor that is closed: who held one too long finds the entry again', async () => {
-    await put(key.text, body)
-    const held = await files.find(key)
-    files.forget(key.hash)
-    expect(() => files.body(held!)).toThrow(expect.objectContaining({ code: 'body-broken' }))
-    expect(await readAll(0, 1000)).toEqual(body.subarray(0, 1000))
-    expect(damaged).toEqual([])
   })
 
   it('leave no descriptor behind when they went while they were opened and only their heads were needed', async () => {

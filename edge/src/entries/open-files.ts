@@ -97,7 +97,7 @@ export class OpenFiles {
       const fd = path === undefined ? undefined : await openFile(path)
       if (fd === undefined) return undefined
       const entry = await this.#read(fd, key)
-      if (entry && !entry.whole) this.#keep(entry, opening)
+      if (entry) this.#keep(entry, this.#opening.get(key.hash) === opening)
       return entry
     } finally {
       if (this.#opening.get(key.hash) === opening) this.#opening.delete(key.hash)
@@ -122,9 +122,11 @@ export class OpenFiles {
     }
   }
 
-  /** What was forgotten while it was opened is for those who wait for it, and closed when they have not taken it. */
-  #keep(entry: OpenEntry, opening: Opening): void {
-    if (this.#opening.get(entry.hash) === opening) this.#entries.set(entry.hash, entry)
+  /** What was forgotten while it was opened is for those who wait for it, and closed when none of them has taken its body. */
+  #keep(entry: OpenEntry, lasting: boolean): void {
+    entry.left = !lasting
+    if (entry.whole) return
+    if (lasting) this.#entries.set(entry.hash, entry)
     else setImmediate(() => entry.leave())
   }
 }

@@ -87,6 +87,8 @@ export class Hits {
     }
     entry.uses++
     exchange.decision = this.decision('disk', name, entry.meta.origin)
+    // Its bytes are here and as they were just found; after this turn they may have been replaced.
+    if (entry.whole) this.#keepInRam(entry)
     const plan = this.plan(exchange, entry.meta, entry.head)
     if (!this.answerPlan(exchange, plan, entry.head, now) && plan.kind === 'send') {
       const answer = this.headOf(plan, entry.head, now)
@@ -100,7 +102,7 @@ export class Hits {
         }
       }
     }
-    this.#keepInRam(entry)
+    if (!entry.whole) this.#keepInRam(entry)
   }
 
   plan(exchange: Exchange, meta: EntryMeta, head: { etag: string | undefined; lastModified: string | undefined }): Plan {
