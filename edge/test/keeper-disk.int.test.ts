@@ -54,10 +54,13 @@ describe('a keeper whose disk fails', () => {
   it('breaks what it can neither write nor read back, and only for those who need it', async () => {
     test.store.failures.write = failingAfter(0)
     test.store.failures.readBack = throwing('EIO')
+    // More than comes in before the disk is asked.
+    o1.behave(serveBytes(4_000_000))
     await expect(bodyOf().then((reader) => readAll(reader))).rejects.toMatchObject({ code: 'body-broken' })
     await nothingLeft()
     expect(test.ended[0]?.outcome).toBe('broken')
     test.store.failures.write = undefined
+    o1.behave(serveBytes())
     expect(await test.get(PATH)).toEqual({ kind: 'miss', body })
   })
 

@@ -137,16 +137,17 @@ describe('requests that wait for a fill', () => {
     ['opened', (file) => symlink(file, file)],
     ['read', (file) => mkdir(file)],
   ])('are served from elsewhere when its file cannot be %s: what it began with, or past the cache', async (_what, spoil) => {
-    const half = serveInTwo(100_000)
+    // More than what stays in memory.
+    const half = serveInTwo(280_000)
     at.o1.behave((incoming, response) => (at.o1.requests.length > 1 ? serveBytes() : half.behaviour)(incoming, response))
     const abort = new AbortController()
     const leader = await request(`${at.edge.url}/o1${PATH}`, { signal: abort.signal })
     await until('the head', async () => (await at.edge.get(`/o1${PATH}`, { range: 'bytes=0-9' })).status === 206)
     const sharing = ask()
     await running(2)
-    const [file] = (await cacheFiles(at.folder)).tmp
-    await rm(file!)
-    await spoil(file!)
+    const file = await until('its file', async () => (await cacheFiles(at.folder)).tmp[0])
+    await rm(file)
+    await spoil(file)
     // Who has the file open, or shares it, has all of it.
     const part = await at.edge.get(`/o1${PATH}`, { range: 'bytes=0-999' })
     expect([part.status, part.headers['x-cache'], part.body.equals(BODY.subarray(0, 1000))]).toEqual([206, 'coalesced', true])

@@ -105,16 +105,21 @@ export class DiskEntryWriter implements EntryWriter {
     }
   }
 
-  async commitWhole(meta: EntryMeta, body: Uint8Array): Promise<void> {
+  async commitWhole(meta: EntryMeta, body: readonly Uint8Array[]): Promise<void> {
     try {
       this.#ended = true
-      this.#checksums.update(body)
+      let length = 0
+      for (const chunk of body) {
+        length += chunk.length
+        this.#checksums.update(chunk)
+      }
+      if (meta.length !== length) throw new RangeError('the body is not as long as its meta says')
       const table = this.#checksums.end()
       const header = encodeHeader({ meta, tableCrc: tableCrcOf(table) })
       const file = await this.#file
       const blocks = diskBlocks(fileBytes(meta.length))
       await this.#need(blocks)
-      await this.#writing('commit', () => writeAll(file, [header, body, table], 0))
+      await this.#writing('commit', () => writeAll(file, [header, ...body, table], 0))
       await this.#publish(file, blocks)
     } catch (error) {
       await this.discard()

@@ -17,7 +17,7 @@ export interface EntryWriter {
   /** Makes the entry visible, whole, in the place of any older one. A failure leaves nothing behind. */
   commit(meta: EntryMeta): Promise<void>
   /** `write` and `commit` at once, for a body that is whole before the first byte of it was written: one write to the disk. */
-  commitWhole?(meta: EntryMeta, body: Uint8Array): Promise<void>
+  commitWhole?(meta: EntryMeta, body: readonly Uint8Array[]): Promise<void>
   discard(): Promise<void>
 }
 

@@ -26,7 +26,7 @@ function failingWriter(failsAt: number): EntryWriter {
   }
 }
 
-function pipeInto(target: EntryWriter | MemoryBody, memory: MemoryBudget, length?: number) {
+function pipeInto(target: EntryWriter | MemoryBody, memory: MemoryBudget, length?: number, holdBytes = 0) {
   const told = { written: [] as number[], moved: 0 }
   const pipe = new BodyPipe(target, {
     length,
@@ -34,6 +34,7 @@ function pipeInto(target: EntryWriter | MemoryBody, memory: MemoryBudget, length
     onWritten: (bytes) => told.written.push(bytes),
     onMoved: () => told.moved++,
     onFault: () => undefined,
+    holdBytes,
   })
   return { pipe, told }
 }
@@ -94,4 +95,41 @@ it('a body of unknown length that outgrew memory takes nothing more, even when t
   await expect(pipe.push(chunk(3))).rejects.toMatchObject({ code: 'no-room' })
   await pipe.settled()
   expect(told.written).toEqual([256 * KIB])
+})
+
+describe('a body whose readers need no file', () => {
+  const budget = () => new MemoryBudget(0)
+
+  it('is written from its beginning once it is larger than what is held back', async () => {
+    const { pipe, told } = pipeInto(failingWriter(0), budget(), 1024 * KIB, 512 * KIB)
+    await pipe.push(chunk(1, 300 * KIB))
+    await pipe.settled()
+    expect(told.written).toEqual([])
+    await pipe.push(chunk(2, 300 * KIB))
+    expect(pipe.takeHeld()).toBeUndefined()
+    await pipe.drained()
+    expect(told.written.at(-1)).toBe(600 * KIB)
+  })
+
+  it('is written when its bytes are asked back', async () => {
+    const { pipe } = pipeInto(failingWriter(0), budget(), 1024 * KIB, 512 * KIB)
+    await pipe.push(chunk(1, 1 * KIB))
+    expect(await pipe.readBack(0, KIB)).toEqual(chunk(1, KIB))
+    expect(await pipe.readBack(0, KIB)).toEqual(chunk(1, KIB))
+    await pipe.push(chunk(2, 1 * KIB))
+    expect(pipe.takeHeld()).toBeUndefined()
+    expect(await pipe.readBack(KIB, 2 * KIB)).toEqual(chunk(2, KIB))
+  })
+
+  it('is handed over whole when it ends before', async () => {
+    const { pipe, told } = pipeInto(failingWriter(0), budget(), 2 * KIB, 512 * KIB)
+    const chunks = [chunk(1, KIB), chunk(2, KIB)]
+    for (const part of chunks) await pipe.push(part)
+    expect(pipe.takeHeld()).toEqual(chunks)
+    expect(told.written).toEqual([])
+  })
+
+  it('is handed over when it has no bytes at all', () => {
+    expect(pipeInto(failingWriter(0), budget(), undefined, 512 * KIB).pipe.takeHeld()).toEqual([])
+  })
 })

@@ -18,6 +18,11 @@ export interface BodyPipeOptions {
   /** All bytes so far, and those to come, are there from now on. */
   onMoved: (body: MemoryBody) => void
   onFault: (operation: 'write', error: unknown) => void
+  /**
+   * The first write waits for so many bytes; for readers that have them all in memory anyway. A body that ends before is one write to the
+   * disk, with its head and its checksums, and what happens there costs no viewer time.
+   */
+  holdBytes: number
 }
 
 /**
@@ -34,9 +39,11 @@ export class BodyPipe {
   #pumping: Promise<void> | undefined
   #failure: { error: unknown } | undefined
   #wakeSender = () => {}
+  #holding: boolean
 
   constructor(target: EntryWriter | MemoryBody, options: BodyPipeOptions) {
     this.#options = options
+    this.#holding = options.holdBytes > 0 && !(target instanceof MemoryBody)
     if (target instanceof MemoryBody) this.#memory = target
     else this.#writer = target
   }
@@ -61,7 +68,8 @@ export class BodyPipe {
     this.#throwFailure()
     this.#queue.push(chunk)
     this.#queued += chunk.length
-    this.#pumping ??= this.#pump()
+    if (this.#queued >= this.#options.holdBytes) this.#holding = false
+    this.#startPump()
     while (this.#queued >= MAX_QUEUED_BYTES && !this.#failure) {
       await new Promise<void>((resolve) => {
         this.#wakeSender = resolve
@@ -70,13 +78,24 @@ export class BodyPipe {
     this.#throwFailure()
   }
 
+  /** All chunks, when no write was begun: they are the caller's to write from now on. */
+  takeHeld(): Uint8Array[] | undefined {
+    if (!this.#holding) return undefined
+    const held = this.#queue
+    this.#queue = []
+    this.#queued = 0
+    return held
+  }
+
   /** Resolves when everything is written. @throws as `push` does */
   async drained(): Promise<void> {
+    this.#holding = false
+    this.#startPump()
     await this.#pumping
     this.#throwFailure()
   }
 
-  /** Resolves when nothing is being written any more, well or not. */
+  /** Resolves when nothing is being written any more, well or not. What is held back is left. */
   async settled(): Promise<void> {
     await this.#pumping
   }
@@ -88,6 +107,11 @@ export class BodyPipe {
 
   #throwFailure(): void {
     if (this.#failure) throw this.#failure.error
+  }
+
+  #startPump(): void {
+    if (this.#holding || this.#queue.length === 0) return
+    this.#pumping ??= this.#pump()
   }
 
   async #pump(): Promise<void> {

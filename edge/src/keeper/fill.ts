@@ -14,7 +14,7 @@ import { HeldMemory } from './held-memory.js'
 import { MemoryBody, type MemoryBudget } from './memory.js'
 import { originRequest, wantedStatus } from './origin-request.js'
 import type { Policy, Variants } from './policy-contract.js'
-import { RecentChunks } from './recent-chunks.js'
+import { RecentChunks, WINDOW_BYTES } from './recent-chunks.js'
 import { checkLength, gather, missingOnRoute, outcomeOfBreak, resourceOf, withContentType } from './response.js'
 import { type Target, targetOf, type VariantShelves } from './variants.js'
 
@@ -204,7 +204,7 @@ export class FillRun extends Growing implements Fill {
     if (!writer) return 'not-stored'
     // Those who wait have their bytes before the disk is busy.
     await nextTurn()
-    return this.#commit(writer, { ...meta, length }, target, whole)
+    return this.#commit(writer, { ...meta, length }, target, [whole])
   }
 
   async #stream(arrival: Arrival, writer: EntryWriter | undefined): Promise<FillOutcome> {
@@ -228,6 +228,7 @@ export class FillRun extends Growing implements Fill {
         this.moved = { kind: 'memory', chunks: body }
       },
       onFault,
+      holdBytes: recent ? WINDOW_BYTES : 0,
     })
     const ready = (first: Uint8Array) => {
       this.grow(first.length)
@@ -249,6 +250,8 @@ export class FillRun extends Growing implements Fill {
         await pipe.push(chunk)
       }
       checkLength(total, meta.length, maxObject, true)
+      const held = writer && pipe.takeHeld()
+      if (held) return this.#storeHeld(writer, { ...meta, length: total }, target, held, ready)
       await pipe.drained()
     } catch (error) {
       return this.#brokenStream(arrival, error, pipe)
@@ -256,6 +259,17 @@ export class FillRun extends Growing implements Fill {
     if (!this.told) ready(new Uint8Array(0))
     this.end('complete')
     return pipe.writer ? this.#commit(pipe.writer, { ...meta, length: total }, target) : 'not-stored'
+  }
+
+  /** Whoever reads has all of it in memory: nobody waits for the disk. */
+  async #storeHeld(writer: EntryWriter, meta: EntryMeta, target: Target, held: Uint8Array[], ready: (first: Uint8Array) => void) {
+    if (!this.told) ready(new Uint8Array(0))
+    this.grow(meta.length)
+    this.end('complete')
+    await nextTurn()
+    const outcome = await this.#commit(writer, meta, target, held)
+    if (outcome === 'stored') this.recent?.written(meta.length)
+    return outcome
   }
 
   #body(answer: OriginAnswer, readBack: (start: number, end: number) => Promise<Uint8Array>): AsyncIterable<Uint8Array> {
@@ -283,7 +297,7 @@ export class FillRun extends Growing implements Fill {
     return this.#fail([...before, { origin: answer.origin, outcome: outcomeOfBreak(error) }])
   }
 
-  async #commit(writer: EntryWriter, meta: EntryMeta, target: Target, whole?: Uint8Array): Promise<FillOutcome> {
+  async #commit(writer: EntryWriter, meta: EntryMeta, target: Target, whole?: readonly Uint8Array[]): Promise<FillOutcome> {
     const { purges, store, shelves, onFault } = this.#deps
     if (purges.covers(meta)) {
       // Viewers of this body see it to its end.

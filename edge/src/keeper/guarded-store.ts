@@ -47,11 +47,14 @@ export class GuardedStore {
   }
 
   /** @returns whether the entry is there; else nothing is left of it. */
-  async commitWhole(writer: EntryWriter, meta: EntryMeta, body: Uint8Array): Promise<boolean> {
+  async commitWhole(writer: EntryWriter, meta: EntryMeta, body: readonly Uint8Array[]): Promise<boolean> {
     if (writer.commitWhole) return (await this.#try('commit', () => writer.commitWhole!(meta, body).then(() => true))) ?? false
-    if (body.length === 0 || (await this.write(writer, body))) return this.commit(writer, meta)
-    await this.discard(writer)
-    return false
+    for (const chunk of body) {
+      if (chunk.length === 0 || (await this.write(writer, chunk))) continue
+      await this.discard(writer)
+      return false
+    }
+    return this.commit(writer, meta)
   }
 
   /** @returns whether the entry is there. */

@@ -1,5 +1,5 @@
 /** What is kept of what is already in the file. */
-const WINDOW_BYTES = 1 << 18
+export const WINDOW_BYTES = 1 << 18
 
 /**
  * The newest chunks of a body, for readers in the fill's own process: most are right behind the origin, and need no file. Chunks that are

@@ -1,0 +1,56 @@
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { runService } from '@millrace/common/lifecycle'
+import { createLogger } from '@millrace/common/log'
+import { startCluster } from './app/cluster.js'
+import { readConfig } from './app/config-file.js'
+import { onSignals } from './app/signals.js'
+import { startEdge } from './app/single.js'
+import { fsckCommand } from './cache/fsck-command.js'
+
+const USAGE = `usage: millrace-edge --config FILE                     serve
+       millrace-edge check-config --config FILE        say what is wrong with a configuration, and change nothing
+       millrace-edge fsck --config FILE [--repair] [--json]
+                                                       check every stored object; the edge must not be running
+Signals: SIGTERM stop after running transfers; SIGHUP take over a changed configuration (origins, keys, limits, certificate);
+         SIGUSR1 open the access log anew.
+`
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { config: { type: 'string' }, help: { type: 'boolean' }, repair: { type: 'boolean' }, json: { type: 'boolean' } },
+})
+const [command = 'serve', ...rest] = positionals
+if (values.help) {
+  process.stdout.write(USAGE)
+} else if (!values.config || rest.length > 0 || !['serve', 'check-config', 'fsck'].includes(command)) {
+  process.stderr.write(USAGE)
+  process.exitCode = 2
+} else if (command === 'serve') await serve(values.config)
+else if (command === 'check-config') checkConfig(values.config)
+else process.exitCode = await fsckCommand(readConfig(values.config).config, { repair: values.repair === true, json: values.json === true })
+
+async function serve(path: string): Promise<void> {
+  const starting = createLogger({ service: 'edge' })
+  await runService(starting, async () => {
+    const { raw, config } = readConfig(path)
+    const log = createLogger({ service: 'edge', id: config.id, level: config.log.level })
+    const edge =
+      config.workers === 1
+        ? await startEdge(config, { log })
+        : await startCluster(raw, config, { log, entry: fileURLToPath(new URL('child-main.js', import.meta.url)) })
+    onSignals(edge, path, log)
+    log.info({ listen: edge.address, admin: edge.admin, workers: config.workers }, 'ready')
+    return { phases: edge.phases }
+  })
+}
+
+function checkConfig(path: string): void {
+  try {
+    readConfig(path)
+    process.stdout.write(`${path} is a good configuration\n`)
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n`)
+    process.exitCode = 1
+  }
+}
