@@ -52,9 +52,9 @@ describe('a keeper whose disk fails', () => {
   }
 
   it('breaks what it can neither write nor read back, and only for those who need it', async () => {
-    test.store.failures.write = failingAfter(0)
+    test.store.failures.write = failingAfter(1 << 18)
     test.store.failures.readBack = throwing('EIO')
-    // More than comes in before the disk is asked.
+    // More than is held back before the first write.
     o1.behave(serveBytes(4_000_000))
     await expect(bodyOf().then((reader) => readAll(reader))).rejects.toMatchObject({ code: 'body-broken' })
     await nothingLeft()
