@@ -40,6 +40,8 @@ async function startKeeper(config: Config, start: StartMessage, parent: Parent):
     faults: diskFaultMetrics(registry),
     log,
     listener,
+    purged: (record) =>
+      void told.server?.broadcastPurge(formatRecord(record)).catch((error: unknown) => log.error({ err: error }, 'purge')),
     serves: false,
     now: Date.now,
     random: Math.random,

@@ -19,6 +19,7 @@ import { type CacheOperation, REVALIDATION_OF } from '../metrics/labels.js'
 import type { Origins } from '../origin/origins.js'
 import type { PurgeView } from '../purge/contract.js'
 import { PurgeLog } from '../purge/log.js'
+import type { PurgeRecord } from '../purge/record.js'
 import { PurgeTable } from '../purge/table.js'
 import { buildOrigins } from './origins.js'
 
@@ -42,6 +43,8 @@ export interface KeepingOptions {
   log: Logger
   /** Told of what changes; may come later than the first change, which `out` then tells. */
   listener: KeeperListener
+  /** Where others serve: told of purges that came to light when a disk came back. */
+  purged?: (record: PurgeRecord) => void
   /** Whether requests are served from this process, so that bodies can be handed over in memory. */
   serves: boolean
   now: () => number
@@ -85,6 +88,7 @@ export async function startKeeping(options: KeepingOptions): Promise<Keeping> {
       if (running) listener.disksOut(running.out())
       if (state === 'in') purgeLog?.catchUp().catch((fault: unknown) => onFault('purge-log', fault))
     },
+    onReturn: async (path) => opened.log?.readmit(path),
     onFault: (operation, error) => onFault(operation, error),
   })
   opened.store = store
@@ -93,6 +97,10 @@ export async function startKeeping(options: KeepingOptions): Promise<Keeping> {
     table: purges,
     now,
     isOut: (disk) => store.out().includes(disk),
+    onFound: (records) => {
+      log.warn({ records: records.length }, 'a purge log that could not be read before has purges that were not known')
+      for (const record of records) options.purged?.(record)
+    },
     onFault: (disk, error) => {
       log.error({ err: error, disk }, 'purge log')
       onFault('purge-log', error)

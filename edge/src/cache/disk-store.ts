@@ -24,6 +24,8 @@ export interface DiskStoreOptions {
   onGone: (hashes: readonly string[]) => void
   /** A disk was taken out, or is back in. */
   onDisk: (path: string, state: 'in' | 'out', error?: unknown) => void
+  /** Before a disk that was out is used again; when it rejects, the disk stays out. */
+  onReturn?: (path: string) => Promise<void>
   /** Every error of a disk, once. */
   onFault: (operation: DiskOperation, error: unknown) => void
 }
@@ -47,6 +49,7 @@ export class DiskStore implements CacheStore {
       gone: (hash: string) => this.#tellGone(hash),
       evicted: (key: IndexKey) => void this.#evicted.set(key, true),
       fault: options.onFault,
+      returning: async (disk: StoreDisk) => options.onReturn?.(disk.path),
       state: (disk: StoreDisk, state: 'in' | 'out', error?: unknown) => this.#changed(disk, state, error),
     }
     this.#disks = options.disks.map((disk) => new StoreDisk(disk, { now, checkpointMs, restMs, lockWaitMs }, host))

@@ -44,6 +44,8 @@ export interface StoreDiskHost {
   gone(hash: string): void
   evicted(key: IndexKey): void
   fault(operation: DiskOperation, error: unknown): void
+  /** Before it is in again; it stays out when this rejects. */
+  returning(disk: StoreDisk): Promise<void>
   state(disk: StoreDisk, state: 'in' | 'out', error?: unknown): void
 }
 
@@ -369,6 +371,7 @@ export class StoreDisk {
     try {
       await this.#begin()
       await this.#withTmp('probe', probeFile)
+      await this.#host.returning(this)
     } catch (error) {
       this.#host.fault('probe', error)
       this.#rest()

@@ -16,14 +16,14 @@ export interface CarryOutOptions {
 }
 
 /**
- * Carries a purge out: on disk, in force here, in force in every worker; then it is answered.
+ * Carries a purge out: in force here, in force in every worker, on disk; then it is answered. A disk that hangs holds up the answer only.
  *
  * @throws MillraceError `purge-not-saved` (507): it is in force everywhere, but only until the next start.
  */
 export async function carryOut(scope: PurgeScope, { log, tell }: CarryOutOptions): Promise<PurgeOutcome> {
-  const { record, saved } = await log.add(scope)
+  const { record, saved } = log.add(scope)
   const workers = await tell(record)
-  if (!saved) {
+  if (!(await saved)) {
     throw new MillraceError('no cache disk took the purge: it holds until the next start', {
       code: 'purge-not-saved',
       source: 'disk',

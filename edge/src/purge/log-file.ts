@@ -1,4 +1,4 @@
-import { type FileHandle, open, readFile, rename } from 'node:fs/promises'
+import { type FileHandle, open, readFile, rename, stat } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { formatRecord, type PurgeRecord, parseRecord } from './record.js'
@@ -21,6 +21,7 @@ export class LogFile {
   #file: FileHandle | undefined
   /** Lines in the file; undefined when it lacks something or ends in a torn line, so that it has to be written anew. */
   #lines: number | undefined
+  #last = 0
 
   constructor(path: string) {
     this.path = path
@@ -35,37 +36,50 @@ export class LogFile {
     return this.#lines ?? 0
   }
 
-  /** @returns undefined when there is none. @throws the disk's error. */
+  /** The number of its latest record. */
+  get last(): number {
+    return this.#last
+  }
+
+  /** @returns undefined when there is none. @throws the disk's error, also when there is no folder. */
   async read(): Promise<ReadLog | undefined> {
     let text: string
     try {
       text = await readFile(this.path, 'utf8')
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-      throw error
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error
+      await stat(dirname(this.path))
+      return undefined
     }
     return parseLog(text)
   }
 
   /** What was read is all there is to have: `append` may go on behind it. */
-  goOn(lines: number): void {
-    this.#lines = lines
+  goOn(log: ReadLog): void {
+    this.#lines = log.records.length
+    this.#last = latest(log.records)
   }
 
   /** It lacks a record from now on; the next write is a whole one. */
-  async fallBehind(): Promise<void> {
+  lack(): void {
     this.#lines = undefined
+  }
+
+  /** It lacks a record from now on, and takes none. */
+  async fallBehind(): Promise<void> {
+    this.lack()
     const file = this.#file
     this.#file = undefined
     await file?.close()
   }
 
   /** On the disk, not only with the kernel, when it resolves. */
-  async append(record: PurgeRecord): Promise<void> {
+  async append(records: readonly PurgeRecord[]): Promise<void> {
     this.#file ??= await open(this.path, 'a', 0o600)
-    await this.#file.appendFile(formatLine(record))
+    await this.#file.appendFile(records.map(formatLine).join(''))
     await this.#file.datasync()
-    this.#lines = this.lines + 1
+    this.#lines = this.lines + records.length
+    this.#last = latest(records, this.#last)
   }
 
   /** Puts a whole log in the place of the old one, in one step that a crash leaves done or undone. */
@@ -82,6 +96,7 @@ export class LogFile {
     await rename(temporary, this.path)
     await syncFolder(dirname(this.path))
     this.#lines = records.length
+    this.#last = latest(records)
   }
 
   async close(): Promise<void> {
@@ -107,6 +122,11 @@ export function parseLog(text: string): ReadLog {
   }
   const damaged = records.length < lines.length
   return { records, damaged, clean: !damaged && tail === '' }
+}
+
+/** The highest number. */
+export function latest(records: readonly PurgeRecord[], before = 0): number {
+  return records.reduce((last, { n }) => Math.max(last, n), before)
 }
 
 function checksum(json: string): string {

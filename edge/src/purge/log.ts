@@ -1,9 +1,10 @@
-import { join } from 'node:path'
-import { LogFile, type ReadLog } from './log-file.js'
-import type { PurgeRecord, PurgeScope } from './record.js'
+import { LogCopy } from './log-copy.js'
+import { latest, type ReadLog } from './log-file.js'
+import { formatRecord, type PurgeRecord, type PurgeScope } from './record.js'
 import type { PurgeTable } from './table.js'
 
-export const LOG_NAME = 'purges.jsonl'
+/** Less than a worker has to confirm a purge. */
+const COPY_TIMEOUT_MS = 2000
 
 export interface PurgeLogOptions {
   /** Cache disks, by their configured path; each gets a copy. */
@@ -13,44 +14,50 @@ export interface PurgeLogOptions {
   now: () => number
   /** Disks that are out are left alone: their copies are written anew by `catchUp`. */
   isOut?: (disk: string) => boolean
+  /** Records that a copy had which could not be read before: they are in the table now, and others are to be told. */
+  onFound?: (records: readonly PurgeRecord[]) => void
   /** A copy that could not be read or written; the others go on, and it is written anew with the next purge. */
   onFault: (disk: string, error: unknown) => void
+  /** For how long a copy is waited for. */
+  copyTimeoutMs?: number
 }
 
-interface Copy {
-  disk: string
-  file: LogFile
+/** A purge that is in force in the table. */
+export interface AddedPurge {
+  record: PurgeRecord
+  /** Whether a copy has it on its disk; false when none has: a restart would forget it. Never rejects. */
+  saved: Promise<boolean>
 }
-
-/** A copy is compacted when it has more than twice as many lines as are still needed, and this many. */
-const COMPACT_FROM = 1024
 
 /**
- * The purges on disk. Every disk has a copy, so that losing one loses no purge. A copy that has record n has all before it that are still
- * needed: one that missed a record is written anew before it takes another.
+ * The purges on disk. Every disk has a copy, so that losing one loses no purge.
  *
  * Numbers are `max(last + 1, Unix milliseconds)`. They never go back while one copy survives, and where none does they go on above every
  * number given out before, as far as the clock was not set back by more than the edge's age. That matters because entries outlive a lost
  * log: a log begins with a purge of everything at the time it was begun, so whatever was stored under an older log counts as purged. An
  * edge that lost its purges fetches its cache again; it doesn't serve what was withdrawn. A new edge has nothing to lose by it.
  *
- * What this doesn't see: a disk that was out during a purge, and at the next start is the only one left.
+ * A disk that was out during a purge, and at the next start is the only one that can be read, knows nothing of it: not before the other
+ * is back, whose copy is read before it is written.
  */
 export class PurgeLog {
-  readonly #copies: Copy[]
-  readonly #table: PurgeTable
-  readonly #now: () => number
-  readonly #isOut: (disk: string) => boolean
-  readonly #onFault: (disk: string, error: unknown) => void
-  /** Writes go one after the other. */
-  #tail: Promise<unknown> = Promise.resolve()
+  readonly #copies: LogCopy[]
+  readonly #options: PurgeLogOptions
 
   private constructor(options: PurgeLogOptions) {
-    this.#copies = options.disks.map((disk) => ({ disk, file: new LogFile(join(disk, LOG_NAME)) }))
-    this.#table = options.table
-    this.#now = options.now
-    this.#isOut = options.isOut ?? (() => false)
-    this.#onFault = options.onFault
+    this.#options = options
+    const { table, isOut = () => false, onFault, copyTimeoutMs = COPY_TIMEOUT_MS } = options
+    this.#copies = options.disks.map((disk) => {
+      const copy: LogCopy = new LogCopy({
+        disk,
+        isOut: () => isOut(disk),
+        timeoutMs: copyTimeoutMs,
+        table,
+        found: (log) => this.#found(copy, log),
+        onFault: (error) => onFault(disk, error),
+      })
+      return copy
+    })
   }
 
   /**
@@ -63,105 +70,66 @@ export class PurgeLog {
     return { log, startedOver: await log.#load() }
   }
 
-  /**
-   * Gives a purge its number, writes it down and puts it in force in the table.
-   *
-   * @returns when every copy that can be written has it on its disk; `saved` is false when none has: a restart would forget it.
-   */
-  add(scope: PurgeScope): Promise<{ record: PurgeRecord; saved: boolean }> {
-    return this.#inTurn(async () => {
-      const record: PurgeRecord = { n: this.#nextNumber(), ...scope }
-      const saved = await Promise.all(this.#copies.map((copy) => this.#write(copy, record)))
-      // Whatever the disks say: what was withdrawn is not served meanwhile.
-      this.#table.apply(record)
-      return { record, saved: saved.includes(true) }
-    })
+  /** Gives a purge its number, puts it in force in the table, and writes it down. Whatever the disks say or do: it is in force. */
+  add(scope: PurgeScope): AddedPurge {
+    const record: PurgeRecord = { n: this.#nextNumber(), ...scope }
+    this.#options.table.apply(record)
+    const written = Promise.all(this.#copies.map((copy) => copy.write(record)))
+    return { record, saved: written.then((saved) => saved.includes(true)) }
+  }
+
+  /** Before a disk is used again: takes over its copy, if that could not be read yet. @throws the disk's error */
+  async readmit(disk: string): Promise<void> {
+    await this.#copies.find((copy) => copy.disk === disk)?.readmit()
   }
 
   /** Writes those copies anew that lack something: for a disk that is back. */
-  catchUp(): Promise<void> {
-    return this.#inTurn(async () => {
-      const behind = this.#copies.filter(({ disk, file }) => !file.complete && !this.#isOut(disk))
-      await Promise.all(behind.map((copy) => this.#rewrite(copy, this.#table.records())))
-    })
+  async catchUp(): Promise<void> {
+    await Promise.all(this.#copies.map((copy) => copy.catchUp()))
+    // What one of them had that was not known, the others lacked.
+    await Promise.all(this.#copies.map((copy) => copy.catchUp()))
   }
 
   async close(): Promise<void> {
-    await this.#inTurn(() => Promise.all(this.#copies.map((copy) => copy.file.close())))
+    await Promise.all(this.#copies.map((copy) => copy.close()))
   }
 
   async #load(): Promise<'new' | 'damaged' | undefined> {
-    const read = await Promise.all(this.#copies.map((copy) => this.#read(copy)))
+    const { table } = this.#options
+    const read = await Promise.all(this.#copies.map((copy) => copy.load()))
     const logs = read.filter((log) => log !== undefined)
     // All copies together: to purge too much does no harm.
-    for (const { records } of logs) for (const record of records) this.#table.apply(record)
-    const latest = this.#table.generation
-    const known = logs.some((log) => !log.damaged && lastNumber(log) === latest && latest > 0)
-    if (!known) this.#table.apply({ n: this.#nextNumber(), scope: 'all' })
+    for (const { records } of logs) for (const record of records) table.apply(record)
+    const last = table.generation
+    const known = logs.some((log) => !log.damaged && latest(log.records) === last && last > 0)
+    if (!known) table.apply({ n: this.#nextNumber(), scope: 'all' })
     for (const [index, copy] of this.#copies.entries()) {
       const log = read[index]
-      if (known && log?.clean && lastNumber(log) === latest) copy.file.goOn(log.records.length)
+      if (known && log?.clean && latest(log.records) === last) copy.goOn(log)
     }
     await this.catchUp()
     if (known) return undefined
     return logs.length > 0 ? 'damaged' : 'new'
   }
 
+  /** Of a copy that could not be read at the start. */
+  #found(copy: LogCopy, { records, damaged }: ReadLog): void {
+    const { table, onFound } = this.#options
+    const known = new Set(table.records().map(formatRecord))
+    const news = records.filter((record) => !known.has(formatRecord(record)))
+    const last = news.at(-1)
+    // What else it said is not known.
+    if (damaged) news.push({ n: Math.max(this.#nextNumber(), latest(news) + 1), scope: 'all' })
+    // What was looked at up to the latest number is looked at again only for a later one.
+    else if (last) news.push({ ...last, n: Math.max(this.#nextNumber(), latest(news) + 1) })
+    if (news.length === 0) return
+    for (const record of news) table.apply(record)
+    onFound?.(news)
+    for (const other of this.#copies) if (other !== copy) other.fallBehind()
+  }
+
   /** Above every number so far. */
   #nextNumber(): number {
-    return Math.max(this.#table.generation + 1, this.#now())
+    return Math.max(this.#options.table.generation + 1, this.#options.now())
   }
-
-  async #read({ disk, file }: Copy): Promise<ReadLog | undefined> {
-    try {
-      return await file.read()
-    } catch (error) {
-      this.#onFault(disk, error)
-      return undefined
-    }
-  }
-
-  async #write(copy: Copy, record: PurgeRecord): Promise<boolean> {
-    const { disk, file } = copy
-    if (this.#isOut(disk)) {
-      await this.#fallBehind(copy)
-      return false
-    }
-    if (!file.complete || file.lines + 1 > Math.max(COMPACT_FROM, 2 * this.#table.size)) {
-      return this.#rewrite(copy, [...this.#table.records(), record])
-    }
-    try {
-      await file.append(record)
-      return true
-    } catch (error) {
-      this.#onFault(disk, error)
-      await this.#fallBehind(copy)
-      return false
-    }
-  }
-
-  async #rewrite(copy: Copy, records: readonly PurgeRecord[]): Promise<boolean> {
-    try {
-      await copy.file.rewrite(records)
-      return true
-    } catch (error) {
-      this.#onFault(copy.disk, error)
-      await this.#fallBehind(copy)
-      return false
-    }
-  }
-
-  async #fallBehind({ disk, file }: Copy): Promise<void> {
-    await file.fallBehind().catch((error: unknown) => this.#onFault(disk, error))
-  }
-
-  #inTurn<T>(run: () => Promise<T>): Promise<T> {
-    const done = this.#tail.then(run)
-    this.#tail = done.catch(() => undefined)
-    return done
-  }
-}
-
-function lastNumber({ records }: ReadLog): number {
-  return records.reduce((last, { n }) => Math.max(last, n), 0)
 }
