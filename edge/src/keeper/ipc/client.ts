@@ -1,7 +1,7 @@
 import { MillraceError } from '@millrace/common/errors'
 import type { FillRequest, Keeper, KeeperListener, Opened } from '../contract.js'
 import { KeeperLink } from './keeper-link.js'
-import { errorFrom, headFrom, PROTOCOL, type ToWorker } from './messages.js'
+import { errorFrom, headFrom, PROTOCOL, type ToldState, type ToWorker } from './messages.js'
 import { RemoteFill } from './remote-fill.js'
 import { Reports } from './reports.js'
 import { badFrame } from './wire.js'
@@ -245,7 +245,7 @@ export class RemoteKeeper implements Keeper {
     return fill
   }
 
-  #grown(id: number, available: number, state: RemoteFill['state']): void {
+  #grown(id: number, available: number, state: ToldState): void {
     this.#fills.get(id)?.grown(available, state)
     if (state !== 'running') this.#fills.delete(id)
   }

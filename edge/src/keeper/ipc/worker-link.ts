@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
-import type { Growth, Keeper, Opened } from '../contract.js'
+import type { Keeper, Opened } from '../contract.js'
 import { Connection } from './connection.js'
-import { errorMessage, headMessage, PROTOCOL, type ToKeeper, toKeeperSchema, type WorkerMessage } from './messages.js'
+import { errorMessage, headMessage, PROTOCOL, type ToKeeper, type ToldState, toKeeperSchema, type WorkerMessage } from './messages.js'
 import type { FillSubscriber, WatchedFill } from './watched-fill.js'
 import { badFrame, type Frame, MAX_TAIL_BYTES } from './wire.js'
 
@@ -178,20 +178,20 @@ export class WorkerLink implements FillSubscriber {
       this.#tell({ t: 'disks-out', paths: [...this.#disksOut] })
       this.#disksOut = undefined
     }
-    const growth: [number, number, Growth['state']][] = []
+    const growth: [number, number, ToldState][] = []
     for (const watched of this.#touched) {
       if (this.#connection.backedUp) break
       this.#touched.delete(watched)
-      const { head, id, state } = watched
+      const { head, id, told } = watched
       if (!head || !this.#joined.has(watched)) continue
       const { available } = watched.fill
-      if (this.#headTold.has(watched)) growth.push([id, available, state])
+      if (this.#headTold.has(watched)) growth.push([id, available, told])
       else {
         this.#headTold.add(watched)
         const first = head.kind === 'ready' && head.first.length <= MAX_TAIL_BYTES ? head.first : undefined
-        this.#tell({ t: 'head', fill: id, head: headMessage(head), available, state }, first)
+        this.#tell({ t: 'head', fill: id, head: headMessage(head), available, state: told }, first)
       }
-      if (state !== 'running') this.#leave(watched)
+      if (told !== 'running') this.#leave(watched)
     }
     if (growth.length > 0) this.#tell({ t: 'growth', fills: growth })
   }
