@@ -5,6 +5,9 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { until } from '@millrace/common/testing/until'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { FollowedBody } from '../src/keeper/followed-body.js'
+import { RemoteKeeper } from '../src/keeper/ipc/client.js'
+import { KeeperServer } from '../src/keeper/ipc/server.js'
 import type { Failures } from './keeper-store.js'
 import { type Behaviour, BODY_LENGTH, bytesOf, serveBytes, serveInTwo, startOrigin, type TestOrigin } from './origin.js'
 import { readAll, startKeeper, type TestKeeper } from './test-keeper.js'
@@ -87,6 +90,93 @@ describe('a keeper whose disk fails', () => {
     test.store.failures.write = failingAfter(0)
     await expect(bodyOf().then((reader) => readAll(reader))).rejects.toMatchObject({ code: 'body-broken' })
     await nothingLeft()
+  })
+
+  describe('in another process than its viewers', () => {
+    let socket: { folder: string; server: KeeperServer; remote: RemoteKeeper }
+    beforeEach(async () => {
+      await test.close()
+      test = await startKeeper([o1], { memoryBytes: 0 })
+      const folder = await mkdtemp(join(tmpdir(), 'millrace-keeper-'))
+      const path = join(folder, 'keeper.sock')
+      const quiet = { gone: () => undefined, disksOut: () => undefined, reset: () => undefined }
+      const server = await KeeperServer.listen({
+        keeper: test.keeper,
+        path,
+        purges: () => [],
+        onLate: () => undefined,
+        onFault: () => undefined,
+      })
+      const purges = { restore: () => undefined, apply: () => undefined }
+      const remote = new RemoteKeeper({ path, worker: 'worker-1.1', listener: quiet, purges, onFault: () => undefined })
+      socket = { folder, server, remote }
+      await remote.connected()
+      o1.behave(serveBytes(BODY_LENGTH, { etag: '"a"' }))
+    })
+    afterEach(async () => {
+      socket.remote.close()
+      await socket.server.close()
+      await rm(socket.folder, { recursive: true })
+    })
+
+    const viewer = async () => {
+      const ask = async () => {
+        const found = await test.find(PATH, undefined, socket.remote)
+        if (found.kind === 'stored') return found.entry
+        if (found.kind === 'body') return found
+        throw new Error(found.kind)
+      }
+      return new FollowedBody(await ask(), ask)
+    }
+
+    it('costs them the rest where the second fetch is not known to be of the same body, and when it never works', async () => {
+      o1.behave(serveBytes())
+      test.store.failures.write = failingAfter(0)
+      await expect(viewer().then((body) => readAll(body))).rejects.toMatchObject({ code: 'body-broken' })
+      o1.behave(serveBytes(BODY_LENGTH, { etag: '"a"' }))
+      const asked = o1.requests.length
+      await expect(viewer().then((body) => readAll(body))).rejects.toMatchObject({ code: 'body-broken' })
+      expect(o1.requests.length - asked).toBe(4)
+    })
+
+    it('fetches once more what a write failed for, for all of them together', async () => {
+      let failing = true
+      test.store.failures.write = (at) => {
+        if (at > 0 && failing) {
+          failing = false
+          throwing('EIO')()
+        }
+      }
+      const bodies = await Promise.all(Array.from({ length: 10 }, async () => readAll(await viewer())))
+      expect(bodies.every((each) => each.equals(body))).toBe(true)
+      expect(o1.requests.length).toBe(2)
+    })
+
+    it.each<[string, () => void]>([
+      ['could not be stored', () => Object.assign(test.store.failures, { commit: throwing('ENOSPC') })],
+      ['was purged meanwhile', () => test.purge()],
+    ])('fetches once more what %s, so that its file was gone before it was open', async (_what, spoil) => {
+      const { files } = test
+      const acquire = files.acquire.bind(files)
+      files.acquire = async (path) => {
+        await test.keeper.idle()
+        return acquire(path)
+      }
+      let sendRest = () => {}
+      o1.behave((_request, response) => {
+        response.writeHead(200, { 'content-length': BODY_LENGTH, etag: '"a"' })
+        response.write(body.subarray(0, 60_000))
+        sendRest = () => response.end(body.subarray(60_000))
+      })
+      const late = await viewer()
+      spoil()
+      o1.behave(serveBytes(BODY_LENGTH, { etag: '"a"' }))
+      sendRest()
+      await test.keeper.idle()
+      test.store.failures.commit = undefined
+      expect((await readAll(late)).equals(body)).toBe(true)
+      expect(o1.requests.length).toBe(2)
+    })
   })
 
   it.each<[string, (() => Promise<void>) | Failures | { full: boolean } | { out: boolean }]>([

@@ -1,4 +1,8 @@
+import { execFile } from 'node:child_process'
+import { mkdir } from 'node:fs/promises'
 import type { IncomingMessage } from 'node:http'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { until } from '@millrace/common/testing/until'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { cacheFiles, segment, tempFolder } from './edge.js'
@@ -7,6 +11,7 @@ import { ADMIN_TOKEN, EdgeProcess } from './processes.js'
 import { type Viewer, viewerOfEach } from './viewers.js'
 
 const SENT = 150_000
+const run = promisify(execFile)
 
 /** Sends the beginning of a body, and no more. */
 function stall(headers: Record<string, string>, length = BODY_LENGTH): Behaviour {
@@ -134,5 +139,29 @@ describe('the keeper of two workers', () => {
       await edge.idle()
       return (await second.get(path)).headers['x-cache'] === 'hit'
     })
+  })
+
+  it.skipIf(process.getuid?.() !== 0)('whose disk is full in mid-body costs no viewer anything (needs root: tmpfs)', async () => {
+    const path = join(folder.path, 'small')
+    await mkdir(path)
+    await run('mount', ['-t', 'tmpfs', '-o', 'size=2m,mode=700', 'tmpfs', path])
+    try {
+      await edge.end()
+      edge = await EdgeProcess.start(folder.path, [o1], { workers: 2, cache: { disks: [{ path, size: '64MiB' }] } })
+      o1.behave(serveBytes(BODY_LENGTH, { etag: '"a"' }))
+      viewers = await viewerOfEach(edge.port, edge.roles().workers)
+      for (let number = 1; number <= 12; number++) {
+        const answers = await Promise.all([...viewers, ...viewers].map((viewer) => viewer.get(`/o1${segment(number)}`)))
+        for (const { status, body } of answers) {
+          expect([status, body.equals(bytesOf(segment(number), BODY_LENGTH))]).toEqual([200, true])
+        }
+        await edge.idle()
+      }
+      expect(await edge.metric('millrace_edge_cache_faults_total', { name: 'operation', value: 'write' })).toBeGreaterThan(0)
+      expect(await edge.metric('millrace_edge_broken_transfers_total')).toBe(0)
+    } finally {
+      await edge.end()
+      await run('umount', ['-l', path])
+    }
   })
 })

@@ -109,7 +109,7 @@ export interface RecentBytes {
 export interface Growth {
   readonly available: number
   readonly state: 'running' | 'complete' | 'broken'
-  /** Broken because the keeper's process went away, not because of an origin: another fill may have the rest. */
+  /** Broken because its disk failed or the keeper's process went away, not because of an origin: another fill may have the rest. */
   readonly lost?: boolean
   /** Resolves when more than `offset` bytes are available or the state is final. */
   progress(offset: number): Promise<void>
@@ -123,7 +123,7 @@ export interface Fill extends Growth {
   readonly head: Promise<FillHead>
   /**
    * In the fill's own process: where the whole body is since its file failed (`memory`), instead of where the head said. A fill of another
-   * process breaks instead.
+   * process is `lost` instead.
    */
   readonly moved?: BodyLocation | undefined
   /**

@@ -77,6 +77,7 @@ export class FillRun extends Growing implements Fill {
   told = false
   cause: MissCause
   moved: BodyLocation | undefined
+  lost = false
   /** Where readers share this process: what hands a body through without its file. */
   recent: RecentChunks | undefined
   readonly #task: FillTask
@@ -286,6 +287,7 @@ export class FillRun extends Growing implements Fill {
     await this.#deps.store.discard(pipe.writer)
     if (!this.told) return this.#brokenUnheard(arrival, error)
     if (!(error instanceof MillraceError) && error !== pipe.failure) this.#deps.onFault('fill', error)
+    this.lost = error === pipe.failure
     this.end('broken')
     return outgrown ? 'outgrown' : 'broken'
   }

@@ -8,9 +8,7 @@ import type { FillRequest, Keeper, MissCause, PassReason } from './contract.js'
 export type Found<T> =
   /** As it is stored: fresh, or just confirmed by its origin. */
   | { kind: 'stored'; entry: T; revalidated: boolean }
-  /**
-   * From a fill, which this request led or joined; `lost` as `Growth.lost`. Whoever gets it closes `body`. `stored`: a disk is taking it.
-   */
+  /** From a fill, which this request led or joined. Whoever gets it closes `body`. `stored`: a disk is taking it. */
   | {
       kind: 'body'
       led: boolean
@@ -18,7 +16,6 @@ export type Found<T> =
       meta: FillMeta
       body: BodyReader
       stored: boolean
-      lost: () => boolean
     }
   /** Remembered: no origin of the route has it. */
   | { kind: 'negative' }
@@ -65,7 +62,7 @@ export async function find<T>(keeper: Keeper, request: FillRequest, dependencies
       const body = fillBody(fill, head, dependencies)
       if (body) {
         const stored = head.location.kind === 'file'
-        return { kind: 'body', led, cause: head.cause, meta: head.meta, body, stored, lost: () => fill.lost === true }
+        return { kind: 'body', led, cause: head.cause, meta: head.meta, body, stored }
       }
       // The fill ended in memory before it was read.
       continue

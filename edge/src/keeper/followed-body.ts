@@ -1,22 +1,22 @@
+import type { MillraceError } from '@millrace/common/errors'
 import { BLOCK_BYTES, type BodyReader } from '../cache/body.js'
 import { type FillMeta, headerOf } from '../cache/entry-meta.js'
 import { OVERLAP_BYTES } from '../origin/continue-body.js'
 import { isBroken } from '../refusal.js'
 
-/** A body that may be lost with the process that fetches it. */
+/** A body that may be lost with the process that fetches it, or with the disk that takes it. */
 export interface LosableBody {
   meta: FillMeta
   body: BodyReader
-  /** Whether it broke because that process went away, and not because of an origin. */
-  lost: () => boolean
 }
 
-/** A keeper that dies more often than this during one transfer is not waited for. */
+/** Where a body is lost more often than this during one transfer, the rest is not waited for. */
 const MAX_LOSSES = 3
 
 /**
- * A body whose reader notices nothing when the keeper that fetches it dies: the next keeper is asked for the same object, and reading goes
- * on where it stopped. As with origins, an equal strong ETag, an equal length and equal bytes before the break tell that it is the same.
+ * A body whose reader notices nothing when the keeper that fetches it dies, or its file fails or is gone before it was open here: the same
+ * object is asked for again, and reading goes on where it stopped. As with origins, an equal strong ETag, an equal length and equal bytes
+ * before the break tell that it is the same.
  */
 export class FollowedBody implements BodyReader {
   readonly #again: () => Promise<LosableBody | undefined>
@@ -38,7 +38,7 @@ export class FollowedBody implements BodyReader {
   }
 
   async #goOn(buffer: Buffer, at: number, end: number, error: unknown): Promise<Uint8Array> {
-    if (!isBroken(error) || !this.#current.lost() || ++this.#losses > MAX_LOSSES) throw error
+    if (!isLost(error) || ++this.#losses > MAX_LOSSES) throw error
     // Why the rest is not to be had says less than the break itself.
     const next = await this.#again().catch(() => undefined)
     if (!next) throw error
@@ -51,6 +51,11 @@ export class FollowedBody implements BodyReader {
     this.#current = next
     return this.read(buffer, at, end)
   }
+}
+
+/** Not for an origin that broke off: what origins can give was tried in the fill. */
+function isLost(error: unknown): boolean {
+  return isBroken(error) && (error as MillraceError).source !== 'origin'
 }
 
 /** RFC 9110 §15.3.7.3: parts may be combined "if they all have the same strong validator". */

@@ -150,6 +150,40 @@ describe('a purge table, whatever is purged', () => {
     )
   })
 
+  const urls = (...texts: string[]) => texts.map((key, i): PurgeRecord => ({ n: 10 * (i + 1), scope: 'url', key }))
+
+  it('forgets nothing in a snapshot that is read while purges go on, with each of them told besides', () => {
+    fc.assert(
+      fc.property(purges, fc.nat({ max: 20 }), fc.nat({ max: 5 }), keys, fc.nat({ max: 420 }), (records, before, read, key, generation) => {
+        const table = new PurgeTable({ records: 3, urlText: 12, blocks: 1 })
+        const copy = new PurgeTable()
+        for (const record of records.slice(0, before)) table.apply(record)
+        const lines = table.snapshot()[Symbol.iterator]()
+        const take = () => {
+          const { done, value } = lines.next()
+          if (!done) copy.restore([value])
+          return !done
+        }
+        for (let i = 0; i < read; i++) take()
+        for (const record of records.slice(before)) table.apply(record)
+        while (take());
+        for (const record of records.slice(before)) copy.apply(record)
+        if (coveredBy(records, { key, generation })) expect(copy.covers({ key, generation })).toBe(true)
+        expect(copy.generation).toBe(table.generation)
+      }),
+      { numRuns: 1000, examples: [[urls('o1 /a', 'o2 /a', 'o1 /a?b'), 2, 1, 'o2 /a', 0]] },
+    )
+  })
+
+  it('makes each line of a snapshot once, however many read it, and anew after a purge', () => {
+    const table = tableOf({ n: 1, scope: 'all' }, { n: 2, scope: 'url', key: 'o1 /a' })
+    const one = table.snapshot()
+    expect(table.snapshot()).toBe(one)
+    expect([...one]).toEqual([...one])
+    table.apply({ n: 3, scope: 'url', key: 'o1 /b' })
+    expect([[...one].length, [...table.snapshot()].length]).toEqual([2, 3])
+  })
+
   it('finds every video that was purged, among any others', () => {
     const id = fc.stringMatching(/^[0-9a-z]{26}$/)
     fc.assert(

@@ -1,6 +1,7 @@
 import type { PurgeView } from './contract.js'
 import { assetAt, resourceOf, videoIdAt, videoIdStart } from './key-scope.js'
 import { formatRecord, type PurgeRecord, parseRecord } from './record.js'
+import { SharedLines } from './shared-lines.js'
 import { VideoFilter } from './video-filter.js'
 
 export interface PurgeLimits {
@@ -37,6 +38,8 @@ export class PurgeTable implements PurgeView {
   /** Videos that a record of a video or a revision names. */
   readonly #named = new VideoFilter()
   #urlText = 0
+  /** Of the table as it is: kept by those who read it. */
+  #snapshot: WeakRef<SharedLines> | undefined
   readonly #limits: PurgeLimits
 
   constructor(limits: PurgeLimits = PURGE_LIMITS) {
@@ -73,6 +76,7 @@ export class PurgeTable implements PurgeView {
   /** Any order and any number of times gives the same answers. */
   apply(record: PurgeRecord): void {
     const { n } = record
+    this.#snapshot = undefined
     this.#generation = Math.max(this.#generation, n)
     switch (record.scope) {
       case 'all':
@@ -92,27 +96,26 @@ export class PurgeTable implements PurgeView {
     this.#bound()
   }
 
-  /** One line per kept record, for another process or a file. */
-  snapshot(): string[] {
-    return this.records().map(formatRecord)
+  /**
+   * Lines for another process, made as they are read: there may be a million. A purge that comes while they are read is or is not among
+   * them; who reads is told of it anyway.
+   */
+  snapshot(): Iterable<string> {
+    let lines = this.#snapshot?.deref()
+    if (!lines) {
+      lines = new SharedLines(this.#lines())
+      this.#snapshot = new WeakRef(lines)
+    }
+    return lines
   }
 
   /** What is kept, in the order of its numbers. */
   records(): PurgeRecord[] {
-    const records: PurgeRecord[] = []
-    if (this.#floor > 0) records.push({ n: this.#floor, scope: 'all' })
-    for (const [videoId, n] of this.#blocks) records.push({ n, scope: 'video', videoId, block: true })
-    for (const [videoId, n] of this.#videos) records.push({ n, scope: 'video', videoId, block: false })
-    for (const [asset, n] of this.#revisions) {
-      const [videoId, rev] = asset.split('/') as [string, string]
-      records.push({ n, scope: 'revision', videoId, rev })
-    }
-    for (const [key, n] of this.#urls) records.push({ n, scope: 'url', key })
-    return records.sort((a, b) => a.n - b.n)
+    return [...this.#each()].sort((a, b) => a.n - b.n)
   }
 
-  /** Takes over what `snapshot` gave. A line that is none makes everything count as purged: what it said is not known. */
-  restore(lines: readonly string[]): void {
+  /** Takes over what `snapshot` gave, or a part of it. A line that is none makes everything count as purged: what it said is not known. */
+  restore(lines: Iterable<string>): void {
     let unreadable = false
     for (const line of lines) {
       const record = parseRecord(line)
@@ -120,6 +123,24 @@ export class PurgeTable implements PurgeView {
       else unreadable = true
     }
     if (unreadable) this.apply({ n: this.#generation + 1, scope: 'all' })
+  }
+
+  *#each(): Generator<PurgeRecord, void> {
+    if (this.#floor > 0) yield { n: this.#floor, scope: 'all' }
+    for (const [videoId, n] of this.#blocks) yield { n, scope: 'video', videoId, block: true }
+    for (const [videoId, n] of this.#videos) yield { n, scope: 'video', videoId, block: false }
+    for (const [asset, n] of this.#revisions) {
+      const [videoId, rev] = asset.split('/') as [string, string]
+      yield { n, scope: 'revision', videoId, rev }
+    }
+    for (const [key, n] of this.#urls) yield { n, scope: 'url', key }
+  }
+
+  *#lines(): Generator<string, void> {
+    const floor = this.#floor
+    for (const record of this.#each()) yield formatRecord(record)
+    // What was forgotten meanwhile was not among them.
+    if (this.#floor > floor) yield formatRecord({ n: this.#floor, scope: 'all' })
   }
 
   #applyVideo(videoId: string, n: number, block: boolean): void {

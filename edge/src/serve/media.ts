@@ -118,7 +118,7 @@ export class Media {
     const found = await this.#ask(request)
     if (found.kind === 'body') return found
     if (found.kind !== 'stored') return undefined
-    return { meta: found.entry.meta, body: this.#deps.files.body(found.entry), lost: () => false }
+    return { meta: found.entry.meta, body: this.#deps.files.body(found.entry) }
   }
 
   /** Through the keeper; where that has no room now or is away, through this worker's own memory: one fetch per worker at least. */

@@ -1,14 +1,14 @@
 import { MillraceError } from '@millrace/common/errors'
 import type { FillRequest, Keeper, KeeperListener, Opened } from '../contract.js'
 import { KeeperLink } from './keeper-link.js'
-import { errorFrom, headFrom, PROTOCOL, type ToWorker } from './messages.js'
+import { errorFrom, headFrom, PROTOCOL, type ToldState, type ToWorker } from './messages.js'
 import { RemoteFill } from './remote-fill.js'
 import { Reports } from './reports.js'
 import { badFrame } from './wire.js'
 
 /** Takes the purges that the keeper tells: lines of `KeeperServerOptions.purges`. In force when the call returns. */
 export interface PurgeListener {
-  /** All that are in force, in the place of what was known. */
+  /** Some of those in force when the keeper was reached, of which there may be a million: a part at a time. */
   restore(lines: readonly string[]): void
   apply(line: string): void
 }
@@ -51,7 +51,6 @@ export class RemoteKeeper implements Keeper {
   #everThere = false
   /** Of `performance.now()`: when the keeper went away. */
   #awaySince = performance.now()
-  #snapshot: string[] = []
   #closed = false
   readonly #connected: Promise<void>
   #tellConnected!: () => void
@@ -143,10 +142,9 @@ export class RemoteKeeper implements Keeper {
         if (message.protocol !== PROTOCOL) throw badFrame(`the keeper speaks protocol ${message.protocol}, this worker ${PROTOCOL}`)
         if (this.#everThere) listener.reset()
         listener.disksOut(message.disksOut)
-        this.#snapshot = []
         return
       case 'purges':
-        for (const line of message.lines) this.#snapshot.push(line)
+        purges.restore(message.lines)
         if (message.n !== undefined) this.#found(message.n)
         return
       case 'purge':
@@ -194,8 +192,6 @@ export class RemoteKeeper implements Keeper {
 
   /** The keeper is there, and what it knows of purges is in force here: whatever waited is asked now. */
   #found(n: number): void {
-    this.#options.purges.restore(this.#snapshot)
-    this.#snapshot = []
     this.#there = true
     this.#everThere = true
     this.#link.settled()
@@ -249,7 +245,7 @@ export class RemoteKeeper implements Keeper {
     return fill
   }
 
-  #grown(id: number, available: number, state: RemoteFill['state']): void {
+  #grown(id: number, available: number, state: ToldState): void {
     this.#fills.get(id)?.grown(available, state)
     if (state !== 'running') this.#fills.delete(id)
   }

@@ -39,7 +39,9 @@ export const toKeeperSchema = z.discriminatedUnion('t', [
 export type ToKeeper = z.infer<typeof toKeeperSchema>
 
 const reason = z.string().max(64) as unknown as z.ZodType<PassReason>
-const growthState = z.enum(['running', 'complete', 'broken'])
+const growthState = z.enum(['running', 'complete', 'broken', 'lost'])
+/** `Growth.state`, and `lost` for what is broken and `Growth.lost`. */
+export type ToldState = z.infer<typeof growthState>
 const fillMetaSchema = entryMetaSchema
   .extend({ length: number.optional() })
   .transform((meta): FillMeta => ({ ...meta, length: meta.length }))

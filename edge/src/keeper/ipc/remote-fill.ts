@@ -1,4 +1,5 @@
 import type { Fill, FillHead, Growth } from '../contract.js'
+import type { ToldState } from './messages.js'
 
 /** A fill that runs in the keeper's process, as far as that has told of it. */
 export class RemoteFill implements Fill {
@@ -24,9 +25,11 @@ export class RemoteFill implements Fill {
     this.#tellHead(head)
   }
 
-  grown(available: number, state: Growth['state']): void {
+  grown(available: number, told: ToldState): void {
+    const state = told === 'lost' ? 'broken' : told
     this.available = available
     this.state = state
+    this.lost = told === 'lost'
     const waiting = this.#waiting
     this.#waiting = []
     for (const waiter of waiting) {
@@ -37,8 +40,7 @@ export class RemoteFill implements Fill {
 
   /** Nothing more will be heard of it. */
   lose(): void {
-    this.lost = true
     this.#tellHead({ kind: 'failed', attempts: [] })
-    this.grown(this.available, 'broken')
+    this.grown(this.available, 'lost')
   }
 }

@@ -11,8 +11,8 @@ export interface KeeperServerOptions {
   path: string
   /** Purges exact keys for a worker; resolves when every worker has it. */
   invalidate?: (keys: readonly string[]) => Promise<void>
-  /** Every purge in force, as lines for `PurgeListener.restore`. */
-  purges: () => readonly string[]
+  /** Every purge in force, as lines for `PurgeListener.restore`: read bit by bit. */
+  purges: () => Iterable<string>
   times?: PurgeTimes
   /** Workers that didn't confirm a purge in time, by the names they said: the supervisor kills them. */
   onLate: (workers: string[]) => void

@@ -1,4 +1,5 @@
 import type { Fill, FillHead, Growth } from '../contract.js'
+import type { ToldState } from './messages.js'
 
 /** Who is told of a fill. `touched`: there is something new to tell, at the time that suits. */
 export interface FillSubscriber {
@@ -25,6 +26,11 @@ export class WatchedFill {
   /** Without a body to come there is nothing to follow, even if the fill itself goes on for others. */
   get state(): Growth['state'] {
     return this.#failed || (this.head && this.head.kind !== 'ready') ? 'broken' : this.fill.state
+  }
+
+  get told(): ToldState {
+    const { state } = this
+    return state === 'broken' && this.fill.lost ? 'lost' : state
   }
 
   subscribe(subscriber: FillSubscriber): void {

@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
-import type { Growth, Keeper, Opened } from '../contract.js'
+import type { Keeper, Opened } from '../contract.js'
 import { Connection } from './connection.js'
-import { errorMessage, headMessage, PROTOCOL, type ToKeeper, toKeeperSchema, type WorkerMessage } from './messages.js'
+import { errorMessage, headMessage, PROTOCOL, type ToKeeper, type ToldState, toKeeperSchema, type WorkerMessage } from './messages.js'
 import type { FillSubscriber, WatchedFill } from './watched-fill.js'
 import { badFrame, type Frame, MAX_TAIL_BYTES } from './wire.js'
 
@@ -9,15 +9,15 @@ import { badFrame, type Frame, MAX_TAIL_BYTES } from './wire.js'
 const GONE_PER_FRAME = 10_000
 /** Hashes that wait for a worker that doesn't read; beyond them it forgets everything instead. */
 const MAX_GONE = 100_000
-/** Characters of purge lines in one frame of the snapshot. */
-const LINES_PER_FRAME = 200_000
+/** Characters of purge lines in one frame of the snapshot, and in one turn of the loop: a millisecond or so. */
+const LINES_PER_FRAME = 64_000
 
 export interface WorkerLinkOptions {
   keeper: Keeper
   invalidate: (keys: readonly string[]) => Promise<void>
   watch: (opened: Opened & { kind: 'fill' }) => WatchedFill
-  /** The purges in force, and the number of the latest one that was told to workers. */
-  snapshot: () => { lines: readonly string[]; n: number }
+  /** The purges in force, and the number of the latest one that was told to workers. Read bit by bit, as the worker takes them. */
+  snapshot: () => { lines: Iterable<string>; n: number }
   disksOut: () => readonly string[]
   onHello: (link: WorkerLink) => void
   onPurged: (link: WorkerLink, n: number) => void
@@ -36,6 +36,8 @@ export class WorkerLink implements FillSubscriber {
   #gone = new Set<string>()
   #reset = false
   #disksOut: readonly string[] | undefined
+  /** What of the snapshot is still to be told. */
+  #snapshot: { lines: Iterator<string>; since: string[]; n: number } | undefined
 
   constructor(socket: Socket, options: WorkerLinkOptions) {
     this.#options = options
@@ -54,7 +56,12 @@ export class WorkerLink implements FillSubscriber {
   }
 
   purge(n: number, line: string): void {
-    this.#tell({ t: 'purge', n, line })
+    const snapshot = this.#snapshot
+    if (snapshot) {
+      // Confirming it would confirm those before it, which may still be on their way.
+      snapshot.since.push(line)
+      snapshot.n = n
+    } else this.#tell({ t: 'purge', n, line })
   }
 
   gone(hashes: readonly string[]): void {
@@ -110,18 +117,8 @@ export class WorkerLink implements FillSubscriber {
     this.worker = worker
     this.#tell({ t: 'welcome', protocol: PROTOCOL, disksOut: [...this.#options.disksOut()] })
     const { lines, n } = this.#options.snapshot()
-    let part: string[] = []
-    let length = 0
-    for (const line of lines) {
-      if (length > 0 && length + line.length > LINES_PER_FRAME) {
-        this.#tell({ t: 'purges', lines: part })
-        part = []
-        length = 0
-      }
-      part.push(line)
-      length += line.length
-    }
-    this.#tell({ t: 'purges', lines: part, n })
+    const since: string[] = []
+    this.#snapshot = { lines: oneAfterOther(lines, since), since, n }
     this.#options.onHello(this)
   }
 
@@ -176,26 +173,42 @@ export class WorkerLink implements FillSubscriber {
   #tellChanges(): void {
     if (this.worker === undefined || this.#connection.backedUp) return
     this.#tellGone()
+    if (this.#snapshot) this.#tellPurges(this.#snapshot)
     if (this.#disksOut) {
       this.#tell({ t: 'disks-out', paths: [...this.#disksOut] })
       this.#disksOut = undefined
     }
-    const growth: [number, number, Growth['state']][] = []
+    const growth: [number, number, ToldState][] = []
     for (const watched of this.#touched) {
       if (this.#connection.backedUp) break
       this.#touched.delete(watched)
-      const { head, id, state } = watched
+      const { head, id, told } = watched
       if (!head || !this.#joined.has(watched)) continue
       const { available } = watched.fill
-      if (this.#headTold.has(watched)) growth.push([id, available, state])
+      if (this.#headTold.has(watched)) growth.push([id, available, told])
       else {
         this.#headTold.add(watched)
         const first = head.kind === 'ready' && head.first.length <= MAX_TAIL_BYTES ? head.first : undefined
-        this.#tell({ t: 'head', fill: id, head: headMessage(head), available, state }, first)
+        this.#tell({ t: 'head', fill: id, head: headMessage(head), available, state: told }, first)
       }
-      if (state !== 'running') this.#leave(watched)
+      if (told !== 'running') this.#leave(watched)
     }
     if (growth.length > 0) this.#tell({ t: 'growth', fills: growth })
+  }
+
+  #tellPurges({ lines, n }: { lines: Iterator<string>; n: number }): void {
+    const part: string[] = []
+    for (let length = 0; length < LINES_PER_FRAME; length += part.at(-1)!.length) {
+      const next = lines.next()
+      if (next.done) {
+        this.#snapshot = undefined
+        this.#tell({ t: 'purges', lines: part, n })
+        return
+      }
+      part.push(next.value)
+    }
+    this.#tell({ t: 'purges', lines: part })
+    this.#connection.schedule()
   }
 
   #leave(fill: WatchedFill): void {
@@ -203,4 +216,9 @@ export class WorkerLink implements FillSubscriber {
     this.#headTold.delete(fill)
     fill.unsubscribe(this)
   }
+}
+
+function* oneAfterOther(first: Iterable<string>, second: Iterable<string>): Generator<string, void> {
+  yield* first
+  yield* second
 }
