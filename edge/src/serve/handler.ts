@@ -47,7 +47,9 @@ export class Handler {
     const { hits, resolver, admit, paced, onMedia } = this.#deps
     const turnedDown = admit(exchange)
     if (turnedDown) {
-      this.#refuse(exchange, turnedDown.error, REFUSED, { close: exchange.hasBody, fields: turnedDown.fields })
+      // What follows an end in doubt, or a body that nobody reads, must not run as the next request.
+      const close = exchange.hasBody || exchange.badFraming !== undefined
+      this.#refuse(exchange, turnedDown.error, REFUSED, { close, fields: turnedDown.fields })
       return
     }
     if (exchange.badFraming !== undefined) {
