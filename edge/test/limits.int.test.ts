@@ -96,7 +96,7 @@ describe('limits', () => {
       ['bypass', 'bypass'],
       ['bypass of unknown length', 'bypass'],
     ])('hold for a %s within a fifth, and for each transfer by itself', async (what, phase) => {
-      const headers = phase === 'bypass' ? { 'cache-control': 'no-store' } : {}
+      const headers: Record<string, string> = phase === 'bypass' ? { 'cache-control': 'no-store' } : {}
       const chunked: Behaviour = (request, response) => response.writeHead(200, headers).end(bytesOf(request.url ?? '', LENGTH))
       o1.behave(what.endsWith('unknown length') ? chunked : serveBytes(LENGTH, headers))
       await start({ transferRate: `${RATE / 1024}KiB`, transferBurst: `${BURST / 1024}KiB` }, ample())
