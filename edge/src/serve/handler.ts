@@ -107,7 +107,8 @@ export class Handler {
     if (!refusal) exchange.failure = error
     const { class: name } = exchange.decision
     if (exchange.started) exchange.cut()
-    else this.#refuse(exchange, error, { phase: refusal ? 'refused' : 'error', class: name, tier: 'edge' })
+    // A body that was not read to its end is none to go on behind.
+    else this.#refuse(exchange, error, { phase: refusal ? 'refused' : 'error', class: name, tier: 'edge' }, { close: exchange.hasBody })
   }
 
   #refuse(exchange: Exchange, error: unknown, decision: Decision, options: { close?: boolean; fields?: HeaderField[] } = {}): void {
