@@ -111,6 +111,16 @@ describe('who asks', () => {
   })
 
   it.each([
+    ['LOCAL', 0x20],
+    ['PROXY', 0x21],
+  ])('is the trusted peer itself where its PROXY head names nobody (%s)', async (_what, command) => {
+    await start('proxy-v2')
+    const before = Buffer.from([...Buffer.from('\r\n\r\n\0\r\nQUIT\n', 'latin1'), command, 0, 0, 0])
+    expect(await ask('', { before })).toBe(206)
+    expect(await clientsInLog(1)).toEqual([TRUSTED])
+  })
+
+  it.each([
     ['forwarded', (network: number, host: number) => ask(`Forwarded: for="[2001:db8:0:${network}::${host}]"\r\n`)],
     ['proxy-v2', (network: number, host: number) => ask('', { before: proxyHead(ipv6(network, host)) })],
   ])('is a whole /64 of IPv6 (%s)', async (forwarded, one) => {

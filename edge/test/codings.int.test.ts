@@ -51,6 +51,16 @@ describe('a playlist in a content coding', () => {
     }
   })
 
+  it('is not made of what its origin wants untransformed', async () => {
+    playlist.headers = { ...playlist.headers, 'cache-control': 'max-age=60, No-Transform' }
+    for (let i = 0; i < 6; i++) {
+      const { headers, body } = await ask('br, gzip')
+      expect([headers['content-encoding'], headers.vary, body.equals(playlist.body)]).toEqual([undefined, undefined, true])
+      await at.edge.idle()
+    }
+    expect(await at.edge.count('answers_total', { name: 'tier', value: 'ram' })).toBeGreaterThan(0)
+  })
+
   it('is not sent in part: ranges are of the identity, with its ETag', async () => {
     await untilCoded('br')
     for (const range of ['bytes=10-19', 'bytes=-10']) {

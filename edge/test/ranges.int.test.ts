@@ -76,6 +76,25 @@ describe('ranges', () => {
     expect([part.status, part.body.equals(BODY.subarray(0, 10))]).toEqual([206, true])
   })
 
+  it('under an If-Range by the date of a change in the second of the answer are answered with the whole, a second later in part', async () => {
+    // Both in the past, so that the edge's own clock has no say.
+    const changed = Date.now() - 60_000
+    const modified = new Date(changed).toUTCString()
+    for (const [number, made, status] of [
+      [1, changed, 200],
+      [2, changed + 1000, 206],
+    ] as const) {
+      at.o1.behave(
+        serveBytes(BODY_LENGTH, { 'last-modified': modified, date: new Date(made).toUTCString(), 'cache-control': 'max-age=600' }),
+      )
+      for (const phase of PHASES) {
+        const answer = await at.edge.get(`/o1${segment(number)}`, { range: 'bytes=0-9', 'if-range': modified })
+        expect([answer.headers['x-cache'], answer.status]).toEqual([phase, status])
+        await at.edge.idle()
+      }
+    }
+  })
+
   it('come after conditions: what the client has already is 304', async () => {
     await each({ range: 'bytes=0-9', 'if-modified-since': MODIFIED }, (answer) => expect(answer.status).toBe(304))
   })

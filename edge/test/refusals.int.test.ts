@@ -1,4 +1,6 @@
 import { signRoute } from '@millrace/common/contracts/route'
+import { until } from '@millrace/common/testing/until'
+import { Agent, request } from 'undici'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
 import { cacheFiles, raw, segment, startTestEdge, type TestEdge, tempFolder, VIDEO } from './edge.js'
 import { startOrigin, type TestOrigin } from './origin.js'
@@ -82,6 +84,39 @@ describe('an edge refusing bad input', () => {
     expect(text).toMatch(/^HTTP\/1\.1 400 /)
     expect(text).toContain('"code":"bad-framing"')
     expect(closed).toBe(true)
+  })
+
+  it.each<[string, Record<string, unknown>, string]>([
+    ['rate-limited', { requestsPerSecond: 0.001, requestBurst: 1 }, '429'],
+    ['overloaded', { maxRequests: 1 }, '503'],
+  ])('closes doubtful framing also while it is %s, and runs nothing that follows', async (_what, limits, status) => {
+    const other = await tempFolder()
+    const silent = await startOrigin(() => undefined)
+    const limited = await startTestEdge(other.path, [silent], { limits })
+    const agent = new Agent()
+    try {
+      // Takes what there is to take, for as long as this test runs.
+      const held = request(`${limited.url}/o1${segment(9)}`, { dispatcher: agent }).catch(() => undefined)
+      await until('the origin to be asked', () => silent.requests.length === 1)
+      for (const [doubt, rest] of [
+        [`Content-Length: 0\r\nContent-Length: ${inner.length}\r\n`, inner],
+        ['Host: other\r\n', inner],
+        ['Host: other\r\n', ''],
+        ['Content-Length: 4\r\n', `abcd${inner}`],
+      ]) {
+        const { text, closed } = await raw(limited.port, `GET /o1${segment(1)} HTTP/1.1\r\n${ask}${doubt}\r\n${rest}`, 'close')
+        expect(closed).toBe(true)
+        // Bytes behind the request close the connection before the answer is out.
+        if (rest === '' || text !== '') expect(text.match(/HTTP\/1\.1 \d+/g)).toEqual([`HTTP/1.1 ${status}`])
+      }
+      expect(silent.requests.length).toBe(1)
+      await agent.destroy()
+      await held
+    } finally {
+      await limited.stop()
+      await silent.stop()
+      await other.remove()
+    }
   })
 
   it('leaves nothing behind', async () => {

@@ -1,4 +1,8 @@
+import { once } from 'node:events'
+import { readdir, readlink } from 'node:fs/promises'
+import { connect } from 'node:net'
 import { edgeStatusSchema } from '@millrace/common/contracts/edge-api'
+import { until } from '@millrace/common/testing/until'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { segment, startTestEdge, type TestEdge, tempFolder, VIDEO } from './edge.js'
 import { BODY_LENGTH, bytesOf, serveBytes, startOrigin, type TestOrigin } from './origin.js'
@@ -145,6 +149,51 @@ describe('an edge answering players', () => {
     await edge.idle()
     const hit = await edge.get(`/o1${path}`, { range: 'bytes=10-19' })
     expect([hit.status, hit.headers['x-cache'], hit.body.equals(body.subarray(10, 20))]).toEqual([206, 'hit', true])
+  })
+
+  it('sends a small hit from RAM in one packet, head and body', async () => {
+    const playlist = `/o1/files/${VIDEO}/r1/video-720p.m3u8`
+    o1.behave(serveBytes(2000))
+    await until('an answer from RAM', async () => {
+      await edge.get(playlist)
+      await edge.idle()
+      return (await edge.count('answers_total', { name: 'tier', value: 'ram' })) > 0
+    })
+    const socket = connect({ port: edge.port, host: '127.0.0.1' })
+    try {
+      for (let i = 0; i < 5; i++) {
+        socket.write(`GET ${playlist} HTTP/1.1\r\nHost: e\r\n\r\n`)
+        const [first] = (await once(socket, 'data')) as [Buffer]
+        const headEnd = first.indexOf('\r\n\r\n') + 4
+        expect(first.subarray(0, headEnd).toString()).toMatch(/^HTTP\/1\.1 200 OK\r\n.*\r\nx-cache: hit\r\n.*content-length: 2000\r\n/is)
+        expect(first.length).toBe(headEnd + 2000)
+      }
+    } finally {
+      socket.destroy()
+    }
+  })
+
+  it('holds no more open files than openFiles, however many objects are asked for in turn', async () => {
+    await edge.stop()
+    edge = await startTestEdge(folder.path, [o1], { openFiles: 16, ram: { size: '0B' } })
+    const openNow = async () => {
+      const targets = await Promise.all((await readdir('/proc/self/fd')).map((fd) => readlink(`/proc/self/fd/${fd}`).catch(() => '')))
+      return targets.filter((target) => /\/v2\/[0-9a-f]{2}\//.test(target) && target.startsWith(folder.path)).length
+    }
+    const paths = Array.from({ length: 40 }, (_, index) => segment(index + 1))
+    for (const one of paths) await edge.get(`/o1${one}`)
+    await edge.idle()
+    for (let round = 0; round < 2; round++) {
+      for (const one of paths) {
+        const hit = await edge.get(`/o1${one}`)
+        expect([hit.headers['x-cache'], hit.body.equals(bytesOf(one, BODY_LENGTH))]).toEqual(['hit', true])
+      }
+      await Promise.all(paths.map((one) => edge.get(`/o1${one}`, { range: 'bytes=0-9' })))
+      expect(await edge.count('open_files')).toBe(16)
+      // Descriptors are closed behind the scenes.
+      await until('the closes', async () => (await openNow()) <= 16)
+    }
+    expect(o1.requests.length).toBe(40)
   })
 
   it('reports itself on the admin listener: ready, metrics by phase, status by its contract', async () => {

@@ -166,7 +166,8 @@ it('writes Content-Range', () => {
 })
 
 describe('ifRangeHolds', () => {
-  const validators = { etag: '"a"', lastModified: 'Sun, 19 Nov 2000 08:52:00 GMT' }
+  const modified = Date.UTC(2000, 10, 19, 8, 52, 0)
+  const validators = { etag: '"a"', lastModified: 'Sun, 19 Nov 2000 08:52:00 GMT', receivedAt: modified + 1000 }
   it.each([
     ['W/"a"', false],
     ['"b"', false],
@@ -177,6 +178,17 @@ describe('ifRangeHolds', () => {
     [undefined, true],
   ])('%s: %s', (header, holds) => {
     expect(ifRangeHolds(header, validators)).toBe(holds)
+  })
+  it.each([
+    ['unknown', undefined],
+    ['in the same second', modified + 999],
+    ['before it', modified - 60_000],
+  ])('never holds for a date when the response was made %s: it may have changed twice in that second', (_when, receivedAt) => {
+    expect(ifRangeHolds(validators.lastModified, { ...validators, receivedAt })).toBe(false)
+    expect(ifRangeHolds('"a"', { ...validators, receivedAt })).toBe(true)
+  })
+  it('never holds for a date that is none', () => {
+    expect(ifRangeHolds('yesterday', { ...validators, lastModified: 'yesterday' })).toBe(false)
   })
   it('never holds for a weak stored ETag', () => {
     expect(ifRangeHolds('W/"a"', { etag: 'W/"a"' })).toBe(false)

@@ -1,3 +1,6 @@
+import type { Validators } from './conditional.js'
+import { parseHttpDate } from './date.js'
+
 /** Inclusive byte positions, as Content-Range writes them. */
 export interface ByteRange {
   start: number
@@ -96,15 +99,23 @@ export function contentRange(range: ByteRange | undefined, length: number): stri
 
 /**
  * RFC 9110 §13.1.5: whether the Range field counts under this If-Range. A weak validator never matches; a date must equal
- * Last-Modified exactly.
+ * Last-Modified exactly, and be a strong validator itself.
  */
-export function ifRangeHolds(
-  header: string | undefined,
-  validators: { etag?: string | undefined; lastModified?: string | undefined },
-): boolean {
+export function ifRangeHolds(header: string | undefined, validators: Validators): boolean {
   if (header === undefined) return true
   const value = header.trim()
   if (value.startsWith('"')) return value === validators.etag
   if (value.startsWith('W/')) return false
-  return value !== '' && value === validators.lastModified
+  return value !== '' && value === validators.lastModified && isStrongDate(validators)
+}
+
+/**
+ * §8.8.2.2: Last-Modified is strong when the response's Date "is at least one second after the Last-Modified value": else the
+ * representation may have changed a second time in that second.
+ */
+function isStrongDate({ lastModified, receivedAt }: Validators): boolean {
+  const modified = lastModified === undefined ? undefined : parseHttpDate(lastModified)
+  if (modified === undefined || receivedAt === undefined) return false
+  // An HTTP-date has whole seconds.
+  return Math.floor(receivedAt / 1000) * 1000 - modified >= 1000
 }

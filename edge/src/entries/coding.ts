@@ -15,12 +15,19 @@ const MIN_BYTES = 300
 /** What text compresses well enough to be worth it: playlists, manifests, subtitles. */
 const COMPRESSIBLE = /^(application\/(vnd\.apple\.mpegurl|x-mpegurl|dash\+xml|json|xml)|text\/[a-z]+)\s*(;|$)/i
 
+/**
+ * RFC 9110 §7.7: "A proxy MUST NOT transform the content (Section 6.4) of a response message that contains a no-transform cache directive".
+ * Wherever it stands: this is asked for each hit, and to leave out a coding is never wrong.
+ */
+const NO_TRANSFORM = /no-transform/i
+
 /** Whether an entry may be answered in a content coding; its answers then say `Vary: accept-encoding` (RFC 9110 §12.5.5). */
 export function isCompressible(meta: FillMeta): boolean {
   return (
     (meta.length ?? 0) >= MIN_BYTES &&
     headerOf(meta, 'content-encoding') === undefined &&
-    COMPRESSIBLE.test(headerOf(meta, 'content-type') ?? '')
+    COMPRESSIBLE.test(headerOf(meta, 'content-type') ?? '') &&
+    !NO_TRANSFORM.test(headerOf(meta, 'cache-control') ?? '')
   )
 }
 

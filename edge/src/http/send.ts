@@ -162,14 +162,14 @@ class Transfer {
   /** @returns false for a body that ends before its length: only the closed connection tells the client */
   async stored(body: BodyReader, start: number, end: number): Promise<boolean> {
     const { pool, pace } = this.#sending
+    let refused = false
     for (let at = start; at < end && !this.#exchange.aborted; ) {
       const limit = pace ? at + (await this.#allowed(end - at)) : end
       const buffer = pool.take(limit - at)
-      let refused = false
       try {
         const view = await body.read(buffer, at, limit)
         if (view.length === 0) return false
-        const sent = await this.#view(view)
+        const sent = await this.#view(view, refused)
         refused = sent < view.length
         this.#granted -= sent
         at += sent
@@ -181,9 +181,12 @@ class Transfer {
     return true
   }
 
-  /** @returns fewer bytes than there are when the buffer is needed elsewhere: the rest is to be read again */
-  async #view(view: Uint8Array): Promise<number> {
-    let sent = this.#offer(view, false)
+  /**
+   * @param again the socket has refused these bytes before
+   * @returns fewer bytes than there are when the buffer is needed elsewhere: the rest is to be read again
+   */
+  async #view(view: Uint8Array, again: boolean): Promise<number> {
+    let sent = this.#offer(view, again)
     while (sent < view.length && !this.#exchange.aborted) {
       // Many wait: memory is not held for a slow client.
       if (this.#sending.pool.scarce) return sent

@@ -47,7 +47,9 @@ export class Handler {
     const { hits, resolver, admit, paced, onMedia } = this.#deps
     const turnedDown = admit(exchange)
     if (turnedDown) {
-      this.#refuse(exchange, turnedDown.error, REFUSED, { close: exchange.hasBody, fields: turnedDown.fields })
+      // What follows an end in doubt, or a body that nobody reads, must not run as the next request.
+      const close = exchange.hasBody || exchange.badFraming !== undefined
+      this.#refuse(exchange, turnedDown.error, REFUSED, { close, fields: turnedDown.fields })
       return
     }
     if (exchange.badFraming !== undefined) {
@@ -105,7 +107,8 @@ export class Handler {
     if (!refusal) exchange.failure = error
     const { class: name } = exchange.decision
     if (exchange.started) exchange.cut()
-    else this.#refuse(exchange, error, { phase: refusal ? 'refused' : 'error', class: name, tier: 'edge' })
+    // A body that was not read to its end is none to go on behind.
+    else this.#refuse(exchange, error, { phase: refusal ? 'refused' : 'error', class: name, tier: 'edge' }, { close: exchange.hasBody })
   }
 
   #refuse(exchange: Exchange, error: unknown, decision: Decision, options: { close?: boolean; fields?: HeaderField[] } = {}): void {

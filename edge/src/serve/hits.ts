@@ -107,7 +107,8 @@ export class Hits {
 
   plan(exchange: Exchange, meta: EntryMeta, head: { etag: string | undefined; lastModified: string | undefined }): Plan {
     if (isPlain(exchange.headers)) return whole(meta.length)
-    const representation = { ...head, length: meta.length, contentType: headerOf(meta, 'content-type') }
+    const { etag, lastModified } = head
+    const representation = { etag, lastModified, receivedAt: meta.bornAt, length: meta.length, contentType: headerOf(meta, 'content-type') }
     return planAnswer(exchange.method, exchange.headers, representation, this.#deps.boundary)
   }
 

@@ -194,15 +194,14 @@ export class Media {
     exchange.decision = decision
     try {
       const time = now()
-      const etag = headerOf(meta, 'etag')
-      const lastModified = headerOf(meta, 'last-modified')
+      const validators = { etag: headerOf(meta, 'etag'), lastModified: headerOf(meta, 'last-modified'), receivedAt: meta.bornAt }
       if (meta.length === undefined) {
-        if (notModified(exchange.headers, { etag, lastModified })) return exchange.answerHead(heads.entry(304, meta, time, decision))
+        if (notModified(exchange.headers, validators)) return exchange.answerHead(heads.entry(304, meta, time, decision))
         // A range of what has no length yet can't be written as Content-Range; the whole is always right (RFC 9110 §14.2).
         const head = heads.entry(meta.status, meta, time, decision)
         return exchange.method === 'HEAD' ? exchange.answerHead(head) : await sendToEnd(exchange, head, body, sending)
       }
-      const representation = { etag, lastModified, length: meta.length, contentType: headerOf(meta, 'content-type') }
+      const representation = { ...validators, length: meta.length, contentType: headerOf(meta, 'content-type') }
       const plan = planAnswer(exchange.method, exchange.headers, representation, boundary)
       if (plan.kind === 'not-modified') return exchange.answerHead(heads.entry(304, meta, time, decision))
       if (plan.kind === 'unsatisfiable') return exchange.answer(heads.entry(416, meta, time, decision, plan.fields), '')

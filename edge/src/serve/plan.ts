@@ -1,4 +1,4 @@
-import { notModified } from '@millrace/common/http/conditional'
+import { notModified, type Validators } from '@millrace/common/http/conditional'
 import { type ByteRange, contentRange, ifRangeHolds, parseRanges } from '@millrace/common/http/range'
 import type { HeaderField } from '../cache/entry-meta.js'
 import type { RequestHeaders } from '../http/framing.js'
@@ -26,7 +26,7 @@ export function severalRanges(headers: RequestHeaders): boolean {
 export function planAnswer(
   method: string,
   headers: RequestHeaders,
-  representation: { etag: string | undefined; lastModified: string | undefined; length: number; contentType: string | undefined },
+  representation: Validators & { length: number; contentType: string | undefined },
   boundary: () => string,
 ): Plan {
   if (notModified(headers, representation)) return { kind: 'not-modified' }
