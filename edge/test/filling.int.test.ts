@@ -66,6 +66,89 @@ describe('an edge filling its cache', () => {
     expect(await cacheFiles(folder.path)).toMatchObject({ entries: [], tmp: [] })
   })
 
+  it.each([500, 503, 302, 403])('keeps nothing of a %i, and asks the others', async (status) => {
+    o1.behave(serveStatus(status))
+    o2.behave(serveStatus(status))
+    const failed = await edge.get(`/o1${path}`)
+    expect([failed.status, failed.headers['x-cache'], failed.headers['cache-control']]).toEqual([502, 'error', 'no-store'])
+    o2.behave(serveBytes())
+    const served = await edge.get(`/o1${path}`)
+    expect([served.status, served.headers['x-origin'], served.body.equals(body)]).toEqual([200, 'o2', true])
+  })
+
+  it('never takes a part that nobody asked for as the whole', async () => {
+    const part: Behaviour = (_request, response) => {
+      response.writeHead(206, { 'content-length': 10, 'content-range': 'bytes 0-9/100' }).end('0123456789')
+    }
+    o1.behave(part)
+    o2.behave(part)
+    expect((await edge.get(`/o1${path}`)).status).toBe(502)
+    o2.behave(serveBytes())
+    for (const route of ['o1.o2', 'o1']) expect((await edge.get(`/${route}${path}`)).body.equals(body)).toBe(true)
+  })
+
+  it('breaks a body of unknown length that outgrows maxObject, stores nothing, and passes the next through', async () => {
+    const large = 9 << 20
+    o1.behave((_request, response) => {
+      response.writeHead(200, { 'transfer-encoding': 'chunked' }).end(bytesOf(path, large))
+    })
+    await expect(edge.get(`/o1${path}`)).rejects.toThrow()
+    await edge.idle()
+    expect(await cacheFiles(folder.path)).toMatchObject({ entries: [], tmp: [] })
+    const next = await edge.get(`/o1${path}`)
+    expect([next.headers['x-cache'], next.body.equals(bytesOf(path, large))]).toEqual(['bypass', true])
+    expect((await edge.admin('/metrics')).text).toMatch(/millrace_edge_origin_up\{origin="o1",.*\} 1/)
+  })
+
+  it.each([
+    ['cache-control: private', { 'cache-control': 'private' }],
+    ['cache-control: no-store', { 'cache-control': 'no-store' }],
+    ['a content-coding', { 'content-encoding': 'br' }],
+    ['vary: cookie', { vary: 'cookie' }],
+  ])('stores nothing with %s, and gives each request an answer of its own', async (_what, headers) => {
+    let served = 0
+    o1.behave((_request, response) => {
+      const mine = Buffer.from(`answer ${++served}`)
+      response.writeHead(200, { 'content-length': mine.length, ...headers }).end(mine)
+    })
+    const answers = await Promise.all(Array.from({ length: 10 }, () => edge.get(`/o1${path}`)))
+    expect(new Set(answers.map((answer) => answer.body.toString())).size).toBe(10)
+    expect(answers.every((answer) => answer.headers['x-cache'] === 'bypass')).toBe(true)
+    await edge.idle()
+    expect(await cacheFiles(folder.path)).toMatchObject({ entries: [], tmp: [] })
+  })
+
+  it('keeps nothing private to itself, however long the header that says so', async () => {
+    o1.behave(serveBytes(BODY_LENGTH, { 'cache-control': `private, ${'x'.repeat(300)}` }))
+    for (let i = 0; i < 2; i++) expect((await edge.get(`/o1${path}`)).headers['x-cache']).toBe('bypass')
+    expect((await cacheFiles(folder.path)).entries).toEqual([])
+  })
+
+  it('answers 503 with Retry-After beyond the limit of fills, and takes the next one afterwards', async () => {
+    await edge.stop()
+    edge = await startTestEdge(folder.path, [o1, o2], { fetch: { maxFills: 1, headersTimeout: '2s' } })
+    const half = serveInTwo(1000)
+    o1.behave(half.behaviour)
+    const first = edge.get(`/o1${path}`)
+    await until('the fill', () => o1.requests.length === 1)
+    const refused = await edge.get(`/o1${segment(2)}`)
+    expect([refused.status, refused.headers['retry-after'], refused.headers['x-cache']]).toEqual([503, '1', 'refused'])
+    half.release()
+    await first
+    await edge.idle()
+    expect((await edge.get(`/o2${segment(2)}`)).status).toBe(200)
+  })
+
+  it('passes on no malformed Range, which would look like a failure of the origin', async () => {
+    o1.behave(serveBytes(BODY_LENGTH, { 'cache-control': 'no-store' }))
+    await edge.get(`/o1${path}`)
+    for (let i = 0; i < 4; i++) {
+      const { text } = await raw(edge.port, `GET /o1${path} HTTP/1.1\r\nHost: e\r\nRange: bytes=0-\x7f\r\n\r\n`)
+      expect(text).toMatch(/^HTTP\/1\.1 200 /)
+    }
+    expect((await edge.admin('/metrics')).text).toMatch(/millrace_edge_origin_up\{origin="o1",.*\} 1/)
+  })
+
   it('asks the next origin when one breaks before its first byte', async () => {
     o1.behave(breakAfter(0))
     const answer = await edge.get(`/o1.o2${path}`)
@@ -81,55 +164,6 @@ describe('an edge filling its cache', () => {
     await o2.stop()
     const alone = await edge.get(`/${route}${segment(2)}`, { range: 'bytes=200000-200009' })
     expect([alone.status, alone.headers['x-cache']]).toEqual([502, 'error'])
-  })
-
-  it('answers a herd of 200 on a cold key with one origin request and equal bytes for all', async () => {
-    const answers = await Promise.all(Array.from({ length: 200 }, () => edge.get(`/o1${path}`)))
-    expect(answers.every((answer) => answer.status === 200 && answer.body.equals(body))).toBe(true)
-    expect(o1.requests).toEqual([path])
-    const phases = answers.map((answer) => answer.headers['x-cache'])
-    expect(phases.filter((phase) => phase === 'miss').length).toBe(1)
-    expect(phases.every((phase) => phase === 'miss' || phase === 'coalesced' || phase === 'hit')).toBe(true)
-  })
-
-  it('gives a waiter the bytes that are there while the origin still sends', async () => {
-    const half = serveInTwo(100_000)
-    o1.behave(half.behaviour)
-    const leader = edge.get(`/o1${path}`)
-    await until('the fill', () => o1.requests.length === 1)
-    const range = await edge.get(`/o1${path}`, { range: 'bytes=50000-99999' })
-    expect([range.status, range.headers['x-cache'], range.body.equals(body.subarray(50_000, 100_000))]).toEqual([206, 'coalesced', true])
-    half.release()
-    expect((await leader).body.equals(body)).toBe(true)
-    expect(o1.requests.length).toBe(1)
-  })
-
-  it('goes on with the fill when the client that led it leaves', async () => {
-    const half = serveInTwo(100_000)
-    o1.behave(half.behaviour)
-    const abort = new AbortController()
-    const leader = await request(`${edge.url}/o1${path}`, { signal: abort.signal })
-    const waiter = edge.get(`/o1${path}`)
-    abort.abort()
-    await expect(leader.body.arrayBuffer()).rejects.toThrow()
-    half.release()
-    expect((await waiter).body.equals(body)).toBe(true)
-    await edge.idle()
-    expect((await edge.get(`/o1${path}`)).headers['x-cache']).toBe('hit')
-    expect(o1.requests.length).toBe(1)
-  })
-
-  it('finishes a fill for other requests while one client reads nothing', async () => {
-    const large = 6 << 20
-    o1.behave(serveBytes(large))
-    const stuck = connect(edge.port, '127.0.0.1', () => stuck.write(`GET /o1${path} HTTP/1.1\r\nHost: e\r\n\r\n`))
-    stuck.pause()
-    await until('the fill', () => o1.requests.length === 1)
-    const answer = await edge.get(`/o1${path}`)
-    expect(answer.body.equals(bytesOf(path, large))).toBe(true)
-    await edge.idle()
-    expect((await edge.get(`/o1${path}`)).headers['x-cache']).toBe('hit')
-    stuck.destroy()
   })
 
   it("lets waiters go on with their own origins when the leader's fail and no retry is left for it", async () => {
@@ -150,22 +184,54 @@ describe('an edge filling its cache', () => {
     expect([o1.requests.length, o2.requests.length]).toEqual([1, 1])
   })
 
-  it.each([
-    ['cache-control: private', { 'cache-control': 'private' }],
-    ['cache-control: no-store', { 'cache-control': 'no-store' }],
-    ['a content-coding', { 'content-encoding': 'br' }],
-    ['vary: cookie', { vary: 'cookie' }],
-  ])('stores nothing with %s, and gives each request an answer of its own', async (_what, headers) => {
-    let served = 0
-    o1.behave((_request, response) => {
-      const mine = Buffer.from(`answer ${++served}`)
-      response.writeHead(200, { 'content-length': mine.length, ...headers }).end(mine)
-    })
-    const answers = await Promise.all(Array.from({ length: 10 }, () => edge.get(`/o1${path}`)))
-    expect(new Set(answers.map((answer) => answer.body.toString())).size).toBe(10)
-    expect(answers.every((answer) => answer.headers['x-cache'] === 'bypass')).toBe(true)
+  it('finishes a fill for other requests while one client reads nothing', async () => {
+    const large = 6 << 20
+    o1.behave(serveBytes(large))
+    const stuck = connect(edge.port, '127.0.0.1', () => stuck.write(`GET /o1${path} HTTP/1.1\r\nHost: e\r\n\r\n`))
+    stuck.pause()
+    await until('the fill', () => o1.requests.length === 1)
+    const answer = await edge.get(`/o1${path}`)
+    expect(answer.body.equals(bytesOf(path, large))).toBe(true)
     await edge.idle()
-    expect(await cacheFiles(folder.path)).toMatchObject({ entries: [], tmp: [] })
+    expect((await edge.get(`/o1${path}`)).headers['x-cache']).toBe('hit')
+    stuck.destroy()
+  })
+
+  it('lets slow downloads that pass by the cache take no connection from a fill', async () => {
+    await edge.stop()
+    edge = await startTestEdge(folder.path, [o1], { fetch: { connections: 2, connectTimeout: '500ms', headersTimeout: '500ms' } })
+    const large = 20 << 20
+    const download = `/files/${VIDEO}/r1/large.mp4`
+    let opened = 0
+    o1.behave((request, response) => {
+      opened += request.url === download ? 1 : 0
+      serveBytes(request.url === download ? large : BODY_LENGTH)(request, response)
+    })
+    expect((await edge.get(`/o1${download}`)).headers['x-cache']).toBe('bypass')
+    opened = 0
+    const stuck = Array.from({ length: 4 }, () => {
+      const socket = connect(edge.port, '127.0.0.1', () => socket.write(`GET /o1${download} HTTP/1.1\r\nHost: e\r\n\r\n`))
+      return socket.pause()
+    })
+    await until('the downloads', () => opened === stuck.length)
+    const answer = await edge.get(`/o1${path}`)
+    expect([answer.status, answer.headers['x-cache']]).toEqual([200, 'miss'])
+    for (const socket of stuck) socket.destroy()
+  })
+
+  it('goes on with the fill when the client that led it leaves', async () => {
+    const half = serveInTwo(100_000)
+    o1.behave(half.behaviour)
+    const abort = new AbortController()
+    const leader = await request(`${edge.url}/o1${path}`, { signal: abort.signal })
+    const waiter = edge.get(`/o1${path}`)
+    abort.abort()
+    await expect(leader.body.arrayBuffer()).rejects.toThrow()
+    half.release()
+    expect((await waiter).body.equals(body)).toBe(true)
+    await edge.idle()
+    expect((await edge.get(`/o1${path}`)).headers['x-cache']).toBe('hit')
+    expect(o1.requests.length).toBe(1)
   })
 
   it('passes what is larger than maxObject through unstored, ranges included', async () => {
@@ -192,90 +258,24 @@ describe('an edge filling its cache', () => {
     expect((await cacheFiles(folder.path)).entries).toEqual([])
   })
 
-  it('breaks a body of unknown length that outgrows maxObject, stores nothing, and passes the next through', async () => {
-    const large = 9 << 20
-    o1.behave((_request, response) => {
-      response.writeHead(200, { 'transfer-encoding': 'chunked' }).end(bytesOf(path, large))
-    })
-    await expect(edge.get(`/o1${path}`)).rejects.toThrow()
-    await edge.idle()
-    expect(await cacheFiles(folder.path)).toMatchObject({ entries: [], tmp: [] })
-    const next = await edge.get(`/o1${path}`)
-    expect([next.headers['x-cache'], next.body.equals(bytesOf(path, large))]).toEqual(['bypass', true])
-    expect((await edge.admin('/metrics')).text).toMatch(/millrace_edge_origin_up\{origin="o1",.*\} 1/)
-  })
-
-  it('passes on no malformed Range, which would look like a failure of the origin', async () => {
-    o1.behave(serveBytes(BODY_LENGTH, { 'cache-control': 'no-store' }))
-    await edge.get(`/o1${path}`)
-    for (let i = 0; i < 4; i++) {
-      const { text } = await raw(edge.port, `GET /o1${path} HTTP/1.1\r\nHost: e\r\nRange: bytes=0-\x7f\r\n\r\n`)
-      expect(text).toMatch(/^HTTP\/1\.1 200 /)
-    }
-    expect((await edge.admin('/metrics')).text).toMatch(/millrace_edge_origin_up\{origin="o1",.*\} 1/)
-  })
-
-  it('keeps nothing private to itself, however long the header that says so', async () => {
-    o1.behave(serveBytes(BODY_LENGTH, { 'cache-control': `private, ${'x'.repeat(300)}` }))
-    for (let i = 0; i < 2; i++) expect((await edge.get(`/o1${path}`)).headers['x-cache']).toBe('bypass')
-    expect((await cacheFiles(folder.path)).entries).toEqual([])
-  })
-
-  it('lets slow downloads that pass by the cache take no connection from a fill', async () => {
-    await edge.stop()
-    edge = await startTestEdge(folder.path, [o1], { fetch: { connections: 2, connectTimeout: '500ms', headersTimeout: '500ms' } })
-    const large = 20 << 20
-    const download = `/files/${VIDEO}/r1/large.mp4`
-    let opened = 0
-    o1.behave((request, response) => {
-      opened += request.url === download ? 1 : 0
-      serveBytes(request.url === download ? large : BODY_LENGTH)(request, response)
-    })
-    expect((await edge.get(`/o1${download}`)).headers['x-cache']).toBe('bypass')
-    opened = 0
-    const stuck = Array.from({ length: 4 }, () => {
-      const socket = connect(edge.port, '127.0.0.1', () => socket.write(`GET /o1${download} HTTP/1.1\r\nHost: e\r\n\r\n`))
-      return socket.pause()
-    })
-    await until('the downloads', () => opened === stuck.length)
-    const answer = await edge.get(`/o1${path}`)
-    expect([answer.status, answer.headers['x-cache']]).toEqual([200, 'miss'])
-    for (const socket of stuck) socket.destroy()
-  })
-
-  it('never takes a part that nobody asked for as the whole', async () => {
-    const part: Behaviour = (_request, response) => {
-      response.writeHead(206, { 'content-length': 10, 'content-range': 'bytes 0-9/100' }).end('0123456789')
-    }
-    o1.behave(part)
-    o2.behave(part)
-    expect((await edge.get(`/o1${path}`)).status).toBe(502)
-    o2.behave(serveBytes())
-    for (const route of ['o1.o2', 'o1']) expect((await edge.get(`/${route}${path}`)).body.equals(body)).toBe(true)
-  })
-
-  it('answers 503 with Retry-After beyond the limit of fills, and takes the next one afterwards', async () => {
-    await edge.stop()
-    edge = await startTestEdge(folder.path, [o1, o2], { fetch: { maxFills: 1, headersTimeout: '2s' } })
-    const half = serveInTwo(1000)
+  it('gives a waiter the bytes that are there while the origin still sends', async () => {
+    const half = serveInTwo(100_000)
     o1.behave(half.behaviour)
-    const first = edge.get(`/o1${path}`)
+    const leader = edge.get(`/o1${path}`)
     await until('the fill', () => o1.requests.length === 1)
-    const refused = await edge.get(`/o1${segment(2)}`)
-    expect([refused.status, refused.headers['retry-after'], refused.headers['x-cache']]).toEqual([503, '1', 'refused'])
+    const range = await edge.get(`/o1${path}`, { range: 'bytes=50000-99999' })
+    expect([range.status, range.headers['x-cache'], range.body.equals(body.subarray(50_000, 100_000))]).toEqual([206, 'coalesced', true])
     half.release()
-    await first
-    await edge.idle()
-    expect((await edge.get(`/o2${segment(2)}`)).status).toBe(200)
+    expect((await leader).body.equals(body)).toBe(true)
+    expect(o1.requests.length).toBe(1)
   })
 
-  it.each([500, 503, 302, 403])('keeps nothing of a %i, and asks the others', async (status) => {
-    o1.behave(serveStatus(status))
-    o2.behave(serveStatus(status))
-    const failed = await edge.get(`/o1${path}`)
-    expect([failed.status, failed.headers['x-cache'], failed.headers['cache-control']]).toEqual([502, 'error', 'no-store'])
-    o2.behave(serveBytes())
-    const served = await edge.get(`/o1${path}`)
-    expect([served.status, served.headers['x-origin'], served.body.equals(body)]).toEqual([200, 'o2', true])
+  it('answers a herd of 200 on a cold key with one origin request and equal bytes for all', async () => {
+    const answers = await Promise.all(Array.from({ length: 200 }, () => edge.get(`/o1${path}`)))
+    expect(answers.every((answer) => answer.status === 200 && answer.body.equals(body))).toBe(true)
+    expect(o1.requests).toEqual([path])
+    const phases = answers.map((answer) => answer.headers['x-cache'])
+    expect(phases.filter((phase) => phase === 'miss').length).toBe(1)
+    expect(phases.every((phase) => phase === 'miss' || phase === 'coalesced' || phase === 'hit')).toBe(true)
   })
 })

@@ -27,7 +27,7 @@ const REPLACED_MS = 20_000
 /** Kills something every few seconds until told to stop; whatever died is back before the next. @returns how often each was done. */
 export async function breakThings(dependencies: FaultDependencies, stop: AbortSignal): Promise<Record<Fault, number>> {
   const { random, say } = dependencies
-  const done: Record<Fault, number> = { worker: 0, keeper: 0, edge: 0, 'edge-parent': 0, origin: 0, 'both-origins': 0 }
+  const done = nothingDone()
   for (;;) {
     await delay(2000 + random() * 4000, undefined, { signal: stop }).catch(() => undefined)
     if (stop.aborted) return done
@@ -36,6 +36,22 @@ export async function breakThings(dependencies: FaultDependencies, stop: AbortSi
     await inflict(fault, dependencies)
     done[fault]++
   }
+}
+
+/** Kills each thing that can be killed once, in the order of `FAULTS`, half a second of peace before each. @returns how often each was done. */
+export async function breakEachOnce(dependencies: FaultDependencies): Promise<Record<Fault, number>> {
+  const done = nothingDone()
+  for (const fault of new Set(possible(dependencies.edge))) {
+    await delay(500)
+    dependencies.say(`kill -9: ${fault}`)
+    await inflict(fault, dependencies)
+    done[fault]++
+  }
+  return done
+}
+
+function nothingDone(): Record<Fault, number> {
+  return { worker: 0, keeper: 0, edge: 0, 'edge-parent': 0, origin: 0, 'both-origins': 0 }
 }
 
 /** What can be killed, each as often as it is to be drawn. Workers and keeper are processes of their own only where there are several. */

@@ -11,6 +11,7 @@ can be seen. Prints a summary every 10 s, tables, and as its last line one JSON 
   --minutes N    how long (10); below 5, growth is not judged
   --clients N    how many at once (300)
   --seed N       objects, requests and faults follow from it (of the clock)
+  --each-once    kills each of them once, however long that takes, and not at random
   --folder DIR   where to put files of this run (the system's folder for temporary files)
   --keep         leaves that folder behind
   --help`
@@ -20,6 +21,7 @@ export interface Options {
   minutes: number
   clients: number
   seed: number
+  eachOnce: boolean
   folder: string
   keep: boolean
 }
@@ -32,6 +34,7 @@ export function parseOptions(args: string[], now: number): Options {
       minutes: { type: 'string', default: '10' },
       clients: { type: 'string', default: '300' },
       seed: { type: 'string', default: String(now % 1_000_000) },
+      'each-once': { type: 'boolean', default: false },
       folder: { type: 'string', default: tmpdir() },
       keep: { type: 'boolean', default: false },
       help: { type: 'boolean', short: 'h', default: false },
@@ -45,6 +48,6 @@ export function parseOptions(args: string[], now: number): Options {
       throw new RangeError(`--${name} is not a whole number from ${min} to ${max}`)
     return value
   }
-  const { help, folder, keep } = values
-  return { help, minutes, clients: whole('clients', 1, 5000), seed: whole('seed', 0, 2 ** 32 - 1), folder, keep }
+  const { help, folder, keep, 'each-once': eachOnce } = values
+  return { help, minutes, clients: whole('clients', 1, 5000), seed: whole('seed', 0, 2 ** 32 - 1), eachOnce, folder, keep }
 }

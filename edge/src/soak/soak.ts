@@ -5,7 +5,7 @@ import { randomFrom } from '../harness/random.js'
 import { fsck, sweep } from './aftermath.js'
 import { bodyOf, catalogOf } from './catalog.js'
 import { type DiskUse, diskUse } from './disk.js'
-import { breakThings, type Fault } from './faults.js'
+import { breakEachOnce, breakThings, type Fault } from './faults.js'
 import { Lives } from './growth.js'
 import type { Options } from './options.js'
 import { OriginProcess } from './origin-process.js'
@@ -56,7 +56,8 @@ export async function soak(options: Options, folder: string, say: (line: string)
   const faultsMs = options.minutes * 40_000
   const calmMs = options.minutes * 20_000
   try {
-    const faults = await breakThings({ edge, origins, troubles, random, say }, AbortSignal.timeout(faultsMs))
+    const breaking = { edge, origins, troubles, random, say }
+    const faults = await (options.eachOnce ? breakEachOnce(breaking) : breakThings(breaking, AbortSignal.timeout(faultsMs)))
     say('no more faults: the rest of the run shows whether anything grows')
     await delay(calmMs)
     stopAll.abort()
