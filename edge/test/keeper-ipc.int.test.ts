@@ -200,6 +200,20 @@ describe('a keeper in another process', () => {
       expect(told).toMatchObject({ resets: 1, purged: ['p1'], restored: 2 })
     })
 
+    it('is asked a pending request once more at most: what is lost with two of them passes', async () => {
+      const { remote } = worker()
+      await remote.connected()
+      keeper.answer = () => new Promise(() => {})
+      const asked = remote.open(asking('/dash/a'))
+      for (const opens of [1, 2]) {
+        await until('the open', () => keeper.opens.length === opens)
+        await server!.close()
+        server = await listen()
+      }
+      expect(await asked).toEqual({ kind: 'pass', reason: 'not-now' })
+      expect(keeper.opens.length).toBe(2)
+    })
+
     it('breaks the fills that ran in it, as lost', async () => {
       const { remote } = worker()
       const told = new HandFill()
@@ -263,6 +277,26 @@ describe('a keeper in another process', () => {
       await once(socket, 'close')
       expect(faults.map((fault) => (fault as MillraceError).code)).toEqual(['bad-frame'])
       expect(await remote.open(asking('/dash/a'))).toEqual({ kind: 'stored', revalidated: false })
+    })
+
+    it('refuses an open that is none, for its number alone: the connection and what runs over it live on', async () => {
+      const odd = await rawWorker('worker-1.1')
+      odd.say({ t: 'open', n: 7, request: { ...asking('/dash/a'), order: 'o1' } }, { t: 'open', n: 8, request: asking('/dash/a') })
+      await until('both answers', () => odd.frames.some((entry) => entry.n === 8))
+      const answers = odd.frames.filter((entry) => entry.t === 'refused' || entry.t === 'opened')
+      expect(answers).toMatchObject([
+        { t: 'refused', n: 7, error: { code: 'bad-frame' } },
+        { t: 'opened', n: 8 },
+      ])
+      expect([keeper.opens.length, faults]).toEqual([1, []])
+    })
+
+    it('is not asked what cannot cross to it: such a request passes', async () => {
+      const { remote } = worker()
+      await remote.connected()
+      const upstream = { mode: 'generic' as const, path: '/app/a', headers: [['x-odd', 'a\u0100']] as [string, string][] }
+      expect(await remote.open({ ...asking('/app/a'), upstream })).toEqual({ kind: 'pass', reason: 'not-now' })
+      expect([keeper.opens, faults, remote.there]).toEqual([[], [], true])
     })
 
     it('tells a worker that stopped reading only the latest offset of each fill, and forgets it when it leaves', async () => {

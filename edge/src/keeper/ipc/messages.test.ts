@@ -26,6 +26,18 @@ describe('messages of a worker', () => {
     expect(toKeeperSchema.safeParse(OPEN).success).toBe(true)
   })
 
+  it('carry whatever fields a server takes of a client', () => {
+    const long = 'c'.repeat(100_000)
+    for (const field of [
+      ['cookie', long],
+      [long, 'x'],
+      ['x-odd', 'a\x7f\xe9'],
+    ]) {
+      const upstream = { mode: 'generic', path: '/', headers: [field] }
+      expect(toKeeperSchema.safeParse({ ...OPEN, request: { ...OPEN.request, upstream } }).success).toBe(true)
+    }
+  })
+
   it('of any JSON are messages or refused, and never make the parser throw', () => {
     fc.assert(
       fc.property(fc.jsonValue(), (value) => {

@@ -1,6 +1,6 @@
 import { ERROR_SOURCES, type ErrorBody, MillraceError, toErrorBody } from '@millrace/common/errors'
 import { z } from 'zod'
-import { entryMetaSchema, FIELD_NAME, FIELD_VALUE, type FillMeta } from '../../cache/entry-meta.js'
+import { entryMetaSchema, type FillMeta } from '../../cache/entry-meta.js'
 import { KEY_HASH } from '../../cache/key.js'
 import { ATTEMPT_OUTCOMES } from '../../origin/contract.js'
 import { type FillHead, type FillRequest, MISS_CAUSES, type PassReason } from '../contract.js'
@@ -9,18 +9,34 @@ import { type FillHead, type FillRequest, MISS_CAUSES, type PassReason } from '.
 export const PROTOCOL = 1
 
 const hash = z.string().regex(KEY_HASH)
-const headerField = z.tuple([z.string().regex(FIELD_NAME), z.string().regex(FIELD_VALUE)])
 const number = z.number().int().nonnegative()
+/**
+ * A field of a client's request, of whatever length its server took (128 KiB at most, which fits a frame): what may be stored of a response
+ * is narrower. Nothing that ends a line.
+ */
+const requestField = z.tuple([z.string().regex(/^[!#$%&'*+.^_`|~0-9a-z-]+$/), z.string().regex(/^[\t\x20-\xff]*$/)])
 
 const requestSchema: z.ZodType<FillRequest> = z.object({
   key: z.object({ text: z.string().max(2500), hash }),
   order: z.array(z.string().max(32)).max(1024),
   upstream: z.discriminatedUnion('mode', [
     z.object({ mode: z.literal('media'), path: z.string() }),
-    z.object({ mode: z.literal('generic'), path: z.string(), headers: z.array(headerField) }),
+    z.object({ mode: z.literal('generic'), path: z.string(), headers: z.array(requestField) }),
   ]),
   trace: z.object({ requestId: z.string(), traceparent: z.string().optional() }).optional(),
 })
+
+/** Whether a keeper takes this request. One that can't cross has to be answered past it. */
+export function canCross(request: FillRequest): boolean {
+  return requestSchema.safeParse(request).success
+}
+
+const numberedOpen = z.object({ t: z.literal('open'), n: number })
+
+/** The number of an `open` that is none of ours otherwise, so that it alone is refused, and not the connection with all that runs over it. */
+export function numberOfOpen(message: unknown): number | undefined {
+  return numberedOpen.safeParse(message).data?.n
+}
 
 /** What workers tell their keeper. */
 export const toKeeperSchema = z.discriminatedUnion('t', [

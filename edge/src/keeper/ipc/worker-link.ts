@@ -1,7 +1,8 @@
 import type { Socket } from 'node:net'
+import type { MillraceError } from '@millrace/common/errors'
 import type { Growth, Keeper, Opened } from '../contract.js'
 import { Connection } from './connection.js'
-import { errorMessage, headMessage, PROTOCOL, type ToKeeper, toKeeperSchema, type WorkerMessage } from './messages.js'
+import { errorMessage, headMessage, numberOfOpen, PROTOCOL, type ToKeeper, toKeeperSchema, type WorkerMessage } from './messages.js'
 import type { FillSubscriber, WatchedFill } from './watched-fill.js'
 import { badFrame, type Frame, MAX_TAIL_BYTES } from './wire.js'
 
@@ -86,11 +87,21 @@ export class WorkerLink implements FillSubscriber {
 
   #received(frame: Frame): void {
     const parsed = toKeeperSchema.safeParse(frame.head)
-    if (!parsed.success) throw badFrame('not a message of a worker', parsed.error)
+    if (!parsed.success) {
+      this.#refuse(frame.head, badFrame('not a message of a worker', parsed.error))
+      return
+    }
     const message = parsed.data
     if (message.t === 'hello') this.#welcome(message)
     else if (this.worker === undefined) throw badFrame(`${message.t} before hello`)
     else this.#obey(message)
+  }
+
+  /** @throws the error itself when it concerns more than one request */
+  #refuse(head: unknown, error: MillraceError): void {
+    const n = numberOfOpen(head)
+    if (n === undefined || this.worker === undefined) throw error
+    this.#tell({ t: 'refused', n, error: errorMessage(error) })
   }
 
   #obey(message: Exclude<ToKeeper, { t: 'hello' }>): void {
