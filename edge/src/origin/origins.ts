@@ -206,14 +206,18 @@ export class Origins implements OriginGroup {
 
   /** The answer, whose origin did well when the body has come to its end, or is not wanted. */
   #watched(origin: Origin, answer: OriginAnswer, signals: readonly AbortSignal[]): OriginAnswer {
-    const stopped = () => signals.some((signal) => signal.aborted)
-    const succeeded = () => this.#succeeded(origin)
-    const failed = () => this.#failed(origin, true)
+    let told = false
+    const tell = (how: () => void) => {
+      if (!told && !signals.some((signal) => signal.aborted)) how()
+      told = true
+    }
+    const succeeded = () => tell(() => this.#succeeded(origin))
+    const failed = () => tell(() => this.#failed(origin, true))
     async function* body() {
       try {
         yield* answer.body
       } catch (error) {
-        if (!stopped()) failed()
+        failed()
         throw error
       }
       succeeded()
@@ -222,8 +226,8 @@ export class Origins implements OriginGroup {
       ...answer,
       body: body(),
       discard: () => {
+        succeeded()
         answer.discard()
-        if (!stopped()) succeeded()
       },
     }
   }

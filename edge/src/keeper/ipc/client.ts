@@ -1,7 +1,9 @@
 import { MillraceError } from '@millrace/common/errors'
+import type { OriginAnswer } from '../../origin/contract.js'
 import type { FillRequest, Keeper, KeeperListener, Opened } from '../contract.js'
 import { KeeperLink } from './keeper-link.js'
-import { canCross, errorFrom, headFrom, PROTOCOL, type ToWorker } from './messages.js'
+import { type AnswerMessage, canCross, errorFrom, headFrom, PROTOCOL, type ToWorker } from './messages.js'
+import { remoteAnswer } from './remote-answer.js'
 import { RemoteFill } from './remote-fill.js'
 import { Reports } from './reports.js'
 import { badFrame } from './wire.js'
@@ -186,7 +188,7 @@ export class RemoteKeeper implements Keeper {
       }
       case 'head': {
         const fill = this.#fill(message.fill)
-        fill.tellHead(headFrom(message.head, tail))
+        fill.tellHead(headFrom(message.head, tail, (answer) => this.#taking(answer, message.fill)))
         this.#grown(message.fill, message.available, message.state)
         return
       }
@@ -246,6 +248,11 @@ export class RemoteKeeper implements Keeper {
     const pending = this.#pending.get(n)
     this.#pending.delete(n)
     return pending
+  }
+
+  #taking(answer: AnswerMessage, fill: number): OriginAnswer {
+    const { path, worker } = this.#options
+    return remoteAnswer(answer, { path, worker, fill, untaken: () => this.#link.send({ t: 'untaken', fill }) })
   }
 
   #fill(id: number): RemoteFill {
