@@ -216,6 +216,7 @@ describe('a body that breaks', () => {
   it('can be given up while it is read, which leaves nothing running', async () => {
     const { origins, servers, told } = await start([serve({ breaks: [200_000] }), serve()], {
       fetch: { connections: 1, queueTimeout: '5s' },
+      health: { failures: 100 },
     })
     for (let round = 0; round < 5; round++) {
       const fetched = await origins.fetch(['o1', 'o2'], { ...get('/x'), wanted: is200 })

@@ -9,8 +9,10 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { cacheKey } from '../src/cache/key.js'
 import type { Fill, FillHead, FillRequest, Growth, Keeper, Opened } from '../src/keeper/contract.js'
 import { RemoteKeeper } from '../src/keeper/ipc/client.js'
+import { PROTOCOL } from '../src/keeper/ipc/messages.js'
 import { KeeperServer } from '../src/keeper/ipc/server.js'
 import { FrameDecoder, FrameWriter } from '../src/keeper/ipc/wire.js'
+import type { OriginAnswer } from '../src/origin/contract.js'
 
 /** A fill that grows as the test tells it. */
 class HandFill implements Fill {
@@ -117,6 +119,7 @@ describe('a keeper in another process', () => {
       path,
       purges: () => purges,
       times: { lateMs: 100, timeoutMs: 1000 },
+      heldMs: 500,
       onLate: (workers) => late.push(workers),
       onFault: (error) => faults.push(error),
     })
@@ -163,7 +166,7 @@ describe('a keeper in another process', () => {
       for (const message of messages) writer.push(message)
       socket.write(writer.take())
     }
-    say({ t: 'hello', protocol: 1, worker: name })
+    say({ t: 'hello', protocol: PROTOCOL, worker: name })
     await until('the welcome', () => frames.find((frame) => frame.t === 'purges'))
     open.push({ close: () => socket.destroy() })
     return { socket, frames, say }
@@ -198,6 +201,20 @@ describe('a keeper in another process', () => {
       server = await listen()
       expect(await asked).toEqual({ kind: 'missing' })
       expect(told).toMatchObject({ resets: 1, purged: ['p1'], restored: 2 })
+    })
+
+    it('is asked a pending request once more at most: what is lost with two of them passes', async () => {
+      const { remote } = worker()
+      await remote.connected()
+      keeper.answer = () => new Promise(() => {})
+      const asked = remote.open(asking('/dash/a'))
+      for (const opens of [1, 2]) {
+        await until('the open', () => keeper.opens.length === opens)
+        await server!.close()
+        server = await listen()
+      }
+      expect(await asked).toEqual({ kind: 'pass', reason: 'not-now' })
+      expect(keeper.opens.length).toBe(2)
     })
 
     it('breaks the fills that ran in it, as lost', async () => {
@@ -253,7 +270,7 @@ describe('a keeper in another process', () => {
       ['nonsense', Buffer.from('GET / HTTP/1.1\r\n\r\n')],
       ['an open before its hello', frame({ t: 'ping' })],
       ['another protocol', frame({ t: 'hello', protocol: 99, worker: 'w' })],
-      ['an unknown message', frame({ t: 'hello', protocol: 1, worker: 'w' }, { t: 'shutdown' })],
+      ['an unknown message', frame({ t: 'hello', protocol: PROTOCOL, worker: 'w' }, { t: 'shutdown' })],
     ])('closes its connection on %s and serves the others', async (_what, bytes) => {
       const { remote } = worker()
       await remote.connected()
@@ -263,6 +280,26 @@ describe('a keeper in another process', () => {
       await once(socket, 'close')
       expect(faults.map((fault) => (fault as MillraceError).code)).toEqual(['bad-frame'])
       expect(await remote.open(asking('/dash/a'))).toEqual({ kind: 'stored', revalidated: false })
+    })
+
+    it('refuses an open that is none, for its number alone: the connection and what runs over it live on', async () => {
+      const odd = await rawWorker('worker-1.1')
+      odd.say({ t: 'open', n: 7, request: { ...asking('/dash/a'), order: 'o1' } }, { t: 'open', n: 8, request: asking('/dash/a') })
+      await until('both answers', () => odd.frames.some((entry) => entry.n === 8))
+      const answers = odd.frames.filter((entry) => entry.t === 'refused' || entry.t === 'opened')
+      expect(answers).toMatchObject([
+        { t: 'refused', n: 7, error: { code: 'bad-frame' } },
+        { t: 'opened', n: 8 },
+      ])
+      expect([keeper.opens.length, faults]).toEqual([1, []])
+    })
+
+    it('is not asked what cannot cross to it: such a request passes', async () => {
+      const { remote } = worker()
+      await remote.connected()
+      const upstream = { mode: 'generic' as const, path: '/app/a', headers: [['x-odd', 'a\u0100']] as [string, string][] }
+      expect(await remote.open({ ...asking('/app/a'), upstream })).toEqual({ kind: 'pass', reason: 'not-now' })
+      expect([keeper.opens, faults, remote.there]).toEqual([[], [], true])
     })
 
     it('tells a worker that stopped reading only the latest offset of each fill, and forgets it when it leaves', async () => {
@@ -320,6 +357,131 @@ describe('a keeper in another process', () => {
       expect(keeper.opens.length).toBeLessThan(total / 2)
       asker.socket.resume()
       await until('all answers', () => asker.frames.filter((entry) => entry.t === 'refused').length === total)
+    })
+  })
+
+  describe('with an answer that is not to be stored', () => {
+    const CHUNK = Buffer.alloc(300_000, 'abcdefg')
+    /** Told so many chunks, and what became of it. */
+    const answering = (chunks: number, error?: Error) => {
+      const seen = { read: 0, discarded: 0, left: 0, over: false }
+      async function* body() {
+        try {
+          for (; seen.read < chunks; seen.read++) yield CHUNK
+          if (error) throw error
+        } finally {
+          seen.over = true
+        }
+      }
+      const fields: [string, string][] = [
+        ['cache-control', 'no-store'],
+        ['set-cookie', 'a=1'],
+        ['set-cookie', 'b=2'],
+      ]
+      const length = chunks * CHUNK.length
+      const answer: OriginAnswer = {
+        ...{ origin: 'o1', status: 200, headers: {}, fields, length, body: body() },
+        discard: () => seen.discarded++,
+        leaveFills: () => seen.left++,
+      }
+      const fill = new HandFill()
+      keeper.answer = () => ({ kind: 'fill', fill, led: true })
+      fill.tell({ kind: 'pass', reason: 'directive', answer })
+      return { seen, fields }
+    }
+    const led = async (remote: RemoteKeeper) => {
+      const opened = await remote.open({ ...asking('/app/a'), takesAnswer: true })
+      if (opened.kind !== 'fill') throw new Error(opened.kind)
+      const head = await opened.fill.head
+      if (head.kind !== 'pass' || !head.answer) throw new Error(JSON.stringify(head))
+      return head.answer
+    }
+
+    it('lets go of it when nobody takes it in time, and says so to who comes later', async () => {
+      const { seen } = answering(3)
+      const answer = await led(worker().remote)
+      expect(server!.heldAnswers).toBe(1)
+      await until('the end of its time', () => seen.discarded === 1)
+      await expect(read(answer.body)).rejects.toMatchObject({ code: 'origin-unreachable' })
+      expect([seen.read, server!.heldAnswers]).toEqual([0, 0])
+    })
+
+    it('lets go of it when its worker does not want it, or goes away', async () => {
+      const unwanted = answering(3)
+      const first = worker()
+      const answer = await led(first.remote)
+      answer.discard()
+      await until('it to be let go of', () => unwanted.seen.discarded === 1)
+      const lost = answering(3)
+      await led(first.remote)
+      first.remote.close()
+      await until('it to be let go of', () => lost.seen.discarded === 1)
+      expect([unwanted.seen.read, lost.seen.read, server!.heldAnswers]).toEqual([0, 0, 0])
+    })
+
+    it('gives it to nobody who did not ask for it, nor to another worker', async () => {
+      const { seen } = answering(3)
+      const { remote } = worker()
+      const opened = (await remote.open(asking('/app/a'))) as Opened & { kind: 'fill' }
+      expect(await opened.fill.head).toEqual({ kind: 'pass', reason: 'directive' })
+      expect([seen.read, server!.heldAnswers]).toEqual([0, 0])
+      answering(3)
+      await led(remote)
+      const thief = connect(path)
+      const frames: unknown[] = []
+      const decoder = new FrameDecoder()
+      thief.on('data', (chunk) => frames.push(...decoder.push(chunk as Buffer).map(({ head }) => head)))
+      thief.write(frame({ t: 'take', protocol: PROTOCOL, worker: 'worker-2.1', fill: 1 }))
+      await once(thief, 'close')
+      expect(frames).toMatchObject([{ t: 'failed' }])
+    })
+
+    it('ends it as its origin did, when that breaks in mid-body', async () => {
+      answering(2, new MillraceError('o1: too slow', { code: 'origin-timeout', source: 'origin', retryable: true }))
+      const answer = await led(worker().remote)
+      let bytes = 0
+      const reading = async () => {
+        for await (const chunk of answer.body) bytes += chunk.length
+      }
+      await expect(reading()).rejects.toMatchObject({ code: 'origin-timeout', source: 'origin' })
+      expect(bytes).toBe(2 * CHUNK.length)
+    })
+
+    it('breaks it when the keeper goes away meanwhile', async () => {
+      answering(1000)
+      const answer = await led(worker().remote)
+      const body = answer.body[Symbol.asyncIterator]()
+      await body.next()
+      await server!.close()
+      const rest = async () => {
+        while (!(await body.next()).done);
+      }
+      await expect(rest()).rejects.toMatchObject({ code: 'origin-unreachable', source: 'internal' })
+    })
+
+    it('hands it over whole, with its fields as they came, out of the connections for fills', async () => {
+      const { seen, fields } = answering(20)
+      const answer = await led(worker().remote)
+      expect(answer).toMatchObject({ origin: 'o1', status: 200, fields, length: 20 * CHUNK.length, headers: { 'set-cookie': 'a=1, b=2' } })
+      expect((await read(answer.body)).equals(Buffer.concat(Array.from({ length: 20 }, () => CHUNK)))).toBe(true)
+      expect([seen.left, server!.heldAnswers, faults]).toEqual([1, 0, []])
+    })
+
+    it('reads its origin no faster than it is read, and stops when the reader leaves', async () => {
+      const { seen } = answering(1000)
+      const answer = await led(worker().remote)
+      const body = answer.body[Symbol.asyncIterator]()
+      await body.next()
+      let last = -1
+      await until('the origin to be held back', () => {
+        const still = seen.read === last
+        last = seen.read
+        return still
+      })
+      expect(seen.read).toBeLessThan(10)
+      await body.return!()
+      await until('its end', () => seen.over)
+      expect([seen.read < 10, seen.discarded, faults]).toEqual([true, 1, []])
     })
   })
 
@@ -459,6 +621,12 @@ describe('a keeper in another process', () => {
     expect(keeper.prefetched).toEqual([asking('/dash/next')])
   })
 })
+
+async function read(body: AsyncIterable<Uint8Array>): Promise<Buffer> {
+  const chunks: Uint8Array[] = []
+  for await (const chunk of body) chunks.push(Buffer.from(chunk))
+  return Buffer.concat(chunks)
+}
 
 function frame(...messages: object[]): Buffer {
   const writer = new FrameWriter()

@@ -128,6 +128,33 @@ describe('a hedge', () => {
   })
 })
 
+describe('a half-open circuit', () => {
+  it('lets one of 50 concurrent misses try its origin, whatever order each was told', async () => {
+    const group = await start([serveStatus(500), serveBytes()], { health: { failures: 1, coolDown: '100ms' } })
+    await fetching(group)
+    const [failing] = group.servers as [TestOrigin]
+    expect([group.told.health, failing.requests.length]).toEqual([['o1 down'], 1])
+    // The order that a worker made before, without this process's health.
+    await until('a trial to be due', () => group.origins.order(['o1', 'o2'])[0] === 'o1')
+    failing.behave(silent)
+    await Promise.all(
+      Array.from({ length: 50 }, async (_, index) => {
+        const fetched = fetching(group)
+        if (index > 0) expect(outcomes(await fetched)).toBe('o2 ok')
+      }),
+    )
+    expect(failing.requests.length).toBe(2)
+  })
+})
+
+describe('an order with an origin that is gone', () => {
+  it('is followed with the others, and that one counts as one that cannot be reached', async () => {
+    const group = await start([serveStatus(404)])
+    expect(outcomes(await fetching(group, ['o9', 'o1']))).toBe('o1 missing, o9 unreachable')
+    expect(outcomes(await fetching(group, ['o9']))).toBe('o9 unreachable')
+  })
+})
+
 describe('probes', () => {
   const probing = { health: { failures: 2, coolDown: '10m', probe: { interval: '100ms', timeout: '200ms' } } }
 
@@ -184,7 +211,7 @@ describe('a change of the origins', () => {
       { id: 'o3', url: s3.url },
     ])
     expect(group.origins.order(['o1', 'o2', 'o3'])).toEqual(['o3', 'o2'])
-    expect(outcomes(await fetching(group, ['o1', 'o3']))).toBe('o1 unreachable, o3 ok')
+    expect(outcomes(await fetching(group, ['o1', 'o3']))).toBe('o3 ok')
     expect(s1.requests.length).toBe(1)
     release()
     expect(running.ok && (await read(running.answer.body)).toString()).toBe('abcdef')

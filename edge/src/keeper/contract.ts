@@ -44,10 +44,7 @@ export interface FillRequest {
   upstream: Upstream
   /** Passed on to the origin; of the request that leads. */
   trace?: Trace
-  /**
-   * Where the keeper is in this process: if this request leads, it reads or discards an answer that is not to be stored, so that the origin
-   * isn't asked twice for what can't be cached.
-   */
+  /** If this request leads, it reads or discards an answer that is not to be stored, so that the origin isn't asked twice for what can't be cached. */
   takesAnswer?: boolean
 }
 

@@ -56,8 +56,9 @@ export interface OriginGroup {
   /** The known ones of a route, in the order to ask them; empty when none is known. */
   order(route: readonly string[]): string[]
   /**
-   * Asks one after the other until one answers with a wanted status and its first byte. When `order` is exhausted without an answer, the
-   * remaining known origins are asked once, where `beyondRoute` says so. `attempts` has all of them. Ends at once when the signal aborts.
+   * Asks one after the other until one answers with a wanted status and its first byte: as `order` has them, but those that are down here and
+   * now last. When it is exhausted without an answer, the remaining known origins are asked once, where `beyondRoute` says so. `attempts` has
+   * all of them, and as `unreachable` those that are not known here. Ends at once when the signal aborts.
    *
    * @throws MillraceError `unsendable` (400) for a request that HTTP/1.1 can't carry, and whatever `request.body` throws
    */

@@ -81,8 +81,11 @@ export class Origins implements OriginGroup {
     const sendable = this.#sendable(request)
     const { wanted, signal } = request
     this.#budget.deposit()
+    // Whoever made the order may be another process, or have waited since: who is asked first, and who is tried again, is decided in the turn
+    // in which the first one is asked.
+    const known = this.order(order)
     const search = new Search({
-      order,
+      order: known,
       beyond: () => (request.beyondRoute ? this.#others(order) : []),
       hedgeAfterMs: this.#options.fetch.hedgeAfter,
       ask: (id, stop) => this.#ask(id, sendable, wanted, stop ? [signal, stop] : [signal]),
@@ -92,7 +95,10 @@ export class Origins implements OriginGroup {
       onBudgetSpent: this.#observer.onBudgetSpent,
       signal,
     })
-    return search.run()
+    const fetched = await search.run()
+    if (fetched.ok) return fetched
+    const gone = order.filter((id) => !known.includes(id))
+    return { ok: false, attempts: [...fetched.attempts, ...gone.map((origin) => ({ origin, outcome: 'unreachable' }) as const)] }
   }
 
   continued(
@@ -105,8 +111,9 @@ export class Origins implements OriginGroup {
     return continueBody(answer, {
       candidates: (broken) => {
         const next = order.indexOf(broken) + 1
+        const rotated = [...order.slice(next), ...order.slice(0, next)]
         return {
-          route: [...order.slice(next), ...order.slice(0, next)].filter((id) => id !== broken),
+          route: this.order(rotated.filter((id) => id !== broken)),
           alone: order.every((id) => id === broken),
           beyond: this.#others([...order, broken]),
         }
@@ -199,14 +206,18 @@ export class Origins implements OriginGroup {
 
   /** The answer, whose origin did well when the body has come to its end, or is not wanted. */
   #watched(origin: Origin, answer: OriginAnswer, signals: readonly AbortSignal[]): OriginAnswer {
-    const stopped = () => signals.some((signal) => signal.aborted)
-    const succeeded = () => this.#succeeded(origin)
-    const failed = () => this.#failed(origin, true)
+    let told = false
+    const tell = (how: () => void) => {
+      if (!told && !signals.some((signal) => signal.aborted)) how()
+      told = true
+    }
+    const succeeded = () => tell(() => this.#succeeded(origin))
+    const failed = () => tell(() => this.#failed(origin, true))
     async function* body() {
       try {
         yield* answer.body
       } catch (error) {
-        if (!stopped()) failed()
+        failed()
         throw error
       }
       succeeded()
@@ -215,8 +226,8 @@ export class Origins implements OriginGroup {
       ...answer,
       body: body(),
       discard: () => {
+        succeeded()
         answer.discard()
-        if (!stopped()) succeeded()
       },
     }
   }

@@ -1,7 +1,9 @@
 import { MillraceError } from '@millrace/common/errors'
+import type { OriginAnswer } from '../../origin/contract.js'
 import type { FillRequest, Keeper, KeeperListener, Opened } from '../contract.js'
 import { KeeperLink } from './keeper-link.js'
-import { errorFrom, headFrom, PROTOCOL, type ToldState, type ToWorker } from './messages.js'
+import { type AnswerMessage, canCross, errorFrom, headFrom, PROTOCOL, type ToldState, type ToWorker } from './messages.js'
+import { remoteAnswer } from './remote-answer.js'
 import { RemoteFill } from './remote-fill.js'
 import { Reports } from './reports.js'
 import { badFrame } from './wire.js'
@@ -29,11 +31,16 @@ export interface RemoteKeeperOptions {
 
 interface Pending {
   request: FillRequest
+  /** How often it was sent. */
+  sent: number
   resolve: (opened: Opened) => void
   reject: (error: Error) => void
   /** While the keeper is away. */
   timer?: NodeJS.Timeout | undefined
 }
+
+/** Once more after its keeper was lost: what is lost with the next one too may be what it dies of. */
+const MAX_SENT = 2
 
 /** The keeper of a worker: a process of its own, reached over a unix socket and found again when it was restarted. */
 export class RemoteKeeper implements Keeper {
@@ -89,11 +96,12 @@ export class RemoteKeeper implements Keeper {
   /** @throws MillraceError `edge-busy` (503) also when too many wait for an answer, or this worker stops */
   open(request: FillRequest): Promise<Opened> {
     if (this.#closed || this.#pending.size >= this.#maxPending) return Promise.reject(busy('too many requests wait for the keeper'))
+    if (!canCross(request)) return Promise.resolve(NOT_NOW)
     return new Promise((resolve, reject) => {
       const n = ++this.#lastOpen
-      const pending: Pending = { request, resolve, reject }
+      const pending: Pending = { request, sent: 0, resolve, reject }
       this.#pending.set(n, pending)
-      if (this.#there) this.#link.send({ t: 'open', n, request })
+      if (this.#there) this.#ask(n, pending)
       else this.#limit(n, pending)
     })
   }
@@ -178,7 +186,7 @@ export class RemoteKeeper implements Keeper {
       }
       case 'head': {
         const fill = this.#fill(message.fill)
-        fill.tellHead(headFrom(message.head, tail))
+        fill.tellHead(headFrom(message.head, tail, (answer) => this.#taking(answer, message.fill)))
         this.#grown(message.fill, message.available, message.state)
         return
       }
@@ -199,7 +207,7 @@ export class RemoteKeeper implements Keeper {
     for (const [open, pending] of this.#pending) {
       clearTimeout(pending.timer)
       pending.timer = undefined
-      this.#link.send({ t: 'open', n: open, request: pending.request })
+      this.#ask(open, pending)
     }
     this.#reports.resume()
     this.#tellConnected()
@@ -218,22 +226,29 @@ export class RemoteKeeper implements Keeper {
     if (!this.#closed) for (const [n, pending] of this.#pending) this.#limit(n, pending)
   }
 
+  #ask(n: number, pending: Pending): void {
+    if (pending.sent === MAX_SENT) this.#answered(n)?.resolve(NOT_NOW)
+    else {
+      pending.sent++
+      this.#link.send({ t: 'open', n, request: pending.request })
+    }
+  }
+
   /** A keeper that restarts is back soon. One that stays away must not hold up viewers any longer: what they want can be had without it. */
   #limit(n: number, pending: Pending): void {
     const waited = performance.now() - this.#awaySince
-    pending.timer = setTimeout(
-      () => {
-        this.#pending.delete(n)
-        pending.resolve({ kind: 'pass', reason: 'not-now' })
-      },
-      Math.max(0, this.#keeperWaitMs - waited),
-    )
+    pending.timer = setTimeout(() => this.#answered(n)?.resolve(NOT_NOW), Math.max(0, this.#keeperWaitMs - waited))
   }
 
   #answered(n: number): Pending | undefined {
     const pending = this.#pending.get(n)
     this.#pending.delete(n)
     return pending
+  }
+
+  #taking(answer: AnswerMessage, fill: number): OriginAnswer {
+    const { path, worker } = this.#options
+    return remoteAnswer(answer, { path, worker, fill, untaken: () => this.#link.send({ t: 'untaken', fill }) })
   }
 
   #fill(id: number): RemoteFill {
@@ -250,6 +265,9 @@ export class RemoteKeeper implements Keeper {
     if (state !== 'running') this.#fills.delete(id)
   }
 }
+
+/** It is to be had without the keeper. */
+const NOT_NOW: Opened = { kind: 'pass', reason: 'not-now' }
 
 function busy(message: string): MillraceError {
   return new MillraceError(message, { code: 'edge-busy', source: 'internal', retryable: true, status: 503 })

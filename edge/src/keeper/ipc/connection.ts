@@ -16,13 +16,15 @@ export interface ConnectionHandlers {
 /** Frames over a socket. What is sent within one turn of the event loop is one write. */
 export class Connection {
   readonly #socket: Socket
-  readonly #handlers: ConnectionHandlers
+  #handlers: ConnectionHandlers
   readonly #pauses: boolean
   readonly #decoder = new FrameDecoder()
   readonly #writer = new FrameWriter()
   #scheduled = false
   #closed = false
   #error: Error | undefined
+  /** Those that wait for room. */
+  #waiting: (() => void)[] = []
 
   /**
    * @param pauses whether who doesn't read answers is asked for no further questions. On one side only: two sides that wait for each
@@ -36,14 +38,25 @@ export class Connection {
     socket.on('drain', () => {
       socket.resume()
       this.schedule()
+      this.#wake()
     })
     socket.on('error', (error) => {
       this.#error ??= error
     })
     socket.on('close', () => {
       this.#closed = true
-      handlers.onClose(this.#error)
+      this.#wake()
+      this.#handlers.onClose(this.#error)
     })
+  }
+
+  get closed(): boolean {
+    return this.#closed
+  }
+
+  /** From the next frame on. */
+  handOver(handlers: ConnectionHandlers): void {
+    this.#handlers = handlers
   }
 
   /** Whether the other side doesn't keep up. */
@@ -65,6 +78,18 @@ export class Connection {
     setImmediate(() => this.#write())
   }
 
+  /** Writes what was sent at once. Resolves when the other side has room for more, or is gone. */
+  async room(): Promise<void> {
+    this.#write()
+    if (!this.#closed && this.#socket.writableNeedDrain) await new Promise<void>((resolve) => this.#waiting.push(resolve))
+  }
+
+  /** Writes what was sent, and no more. */
+  end(): void {
+    this.#write()
+    this.#socket.end()
+  }
+
   destroy(error?: Error): void {
     this.#error ??= error
     this.#closed = true
@@ -80,6 +105,12 @@ export class Connection {
     } catch (error) {
       this.destroy(error as Error)
     }
+  }
+
+  #wake(): void {
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const wake of waiting) wake()
   }
 
   #write(): void {

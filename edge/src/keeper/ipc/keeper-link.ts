@@ -1,6 +1,6 @@
 import { connect } from 'node:net'
 import { Connection } from './connection.js'
-import { PROTOCOL, type ToKeeper, type ToWorker, toWorkerSchema } from './messages.js'
+import { type Greeting, PROTOCOL, type ToKeeper, type ToWorker, toWorkerSchema } from './messages.js'
 import { badFrame, type Frame } from './wire.js'
 
 export interface KeeperLinkOptions {
@@ -69,7 +69,7 @@ export class KeeperLink {
       if (++this.#silent > 3) connection.destroy(new Error(`the keeper was silent for ${silenceMs} ms`))
       else connection.send({ t: 'ping' })
     }, silenceMs / 4)
-    connection.send({ t: 'hello', protocol: PROTOCOL, worker } satisfies ToKeeper)
+    connection.send({ t: 'hello', protocol: PROTOCOL, worker } satisfies Greeting)
   }
 
   #received(frame: Frame): void {

@@ -1,8 +1,13 @@
 import { rm } from 'node:fs/promises'
 import { createServer, type Server } from 'node:net'
 import type { Fill, Keeper, KeeperListener } from '../contract.js'
+import { Connection } from './connection.js'
+import { HeldAnswers } from './held-answers.js'
+import { greetingSchema, PROTOCOL } from './messages.js'
 import { PurgeRound, type PurgeTimes } from './purge-round.js'
+import { sendAnswer } from './send-answer.js'
 import { WatchedFill } from './watched-fill.js'
+import { badFrame, type Frame } from './wire.js'
 import { WorkerLink } from './worker-link.js'
 
 export interface KeeperServerOptions {
@@ -14,6 +19,8 @@ export interface KeeperServerOptions {
   /** Every purge in force, as lines for `PurgeListener.restore`: read bit by bit. */
   purges: () => Iterable<string>
   times?: PurgeTimes
+  /** How long an answer that is not to be stored is kept for who led to it, in milliseconds. */
+  heldMs?: number
   /** Workers that didn't confirm a purge in time, by the names they said: the supervisor kills them. */
   onLate: (workers: string[]) => void
   /** A connection that broke, a fill that failed in an unforeseen way. */
@@ -26,7 +33,9 @@ const DEFAULT_TIMES: PurgeTimes = { lateMs: 2500, timeoutMs: 5000 }
 export class KeeperServer implements KeeperListener {
   readonly #options: KeeperServerOptions
   readonly #server: Server
+  readonly #connections = new Set<Connection>()
   readonly #links = new Set<WorkerLink>()
+  readonly #answers: HeldAnswers
   readonly #fills = new Map<Fill, WatchedFill>()
   readonly #rounds = new Set<PurgeRound>()
   #lastFill = 0
@@ -37,20 +46,15 @@ export class KeeperServer implements KeeperListener {
 
   private constructor(options: KeeperServerOptions) {
     this.#options = options
+    this.#answers = new HeldAnswers(options.heldMs)
     this.#server = createServer((socket) => {
-      const link = new WorkerLink(socket, {
-        keeper: options.keeper,
-        invalidate: async (keys) => options.invalidate?.(keys),
-        watch: ({ fill }) => this.#watch(fill),
-        snapshot: () => ({ lines: options.purges(), n: this.#lastPurge }),
-        disksOut: () => this.#disksOut,
-        onHello: (greeted) => this.#greeted(greeted),
-        onPurged: (confirming, n) => {
-          for (const round of this.#rounds) if (round.n <= n && confirming.worker) round.confirmed(confirming.worker)
-        },
-        onClose: (closed, error) => this.#closed(closed, error),
-      })
-      this.#links.add(link)
+      const connection: Connection = new Connection(
+        socket,
+        { onFrame: (frame) => this.#greeted(connection, frame), onClose: (error) => error && options.onFault(error) },
+        true,
+      )
+      this.#connections.add(connection)
+      socket.on('close', () => this.#connections.delete(connection))
     })
   }
 
@@ -66,13 +70,16 @@ export class KeeperServer implements KeeperListener {
 
   /** Workers that are connected. */
   get workers(): string[] {
-    const names: string[] = []
-    for (const { worker } of this.#links) if (worker !== undefined) names.push(worker)
-    return names
+    return [...this.#links].map(({ worker }) => worker)
   }
 
   get watchedFills(): number {
     return this.#fills.size
+  }
+
+  /** Answers that wait to be taken. */
+  get heldAnswers(): number {
+    return this.#answers.size
   }
 
   /** Which worker processes live: also one that is not connected just now serves from its memory, so a purge waits for it. */
@@ -94,7 +101,7 @@ export class KeeperServer implements KeeperListener {
     const n = ++this.#lastPurge
     const round = new PurgeRound(n, [...this.workers, ...(this.#living ?? [])], this.#options.times ?? DEFAULT_TIMES, this.#options.onLate)
     this.#rounds.add(round)
-    for (const link of this.#links) if (link.worker !== undefined) link.purge(n, line)
+    for (const link of this.#links) link.purge(n, line)
     try {
       return await round.done
     } finally {
@@ -104,21 +111,21 @@ export class KeeperServer implements KeeperListener {
   }
 
   gone(hashes: readonly string[]): void {
-    for (const link of this.#links) if (link.worker !== undefined) link.gone(hashes)
+    for (const link of this.#links) link.gone(hashes)
   }
 
   disksOut(paths: readonly string[]): void {
     this.#disksOut = paths
-    for (const link of this.#links) if (link.worker !== undefined) link.disksOut(paths)
+    for (const link of this.#links) link.disksOut(paths)
   }
 
   reset(): void {
-    for (const link of this.#links) if (link.worker !== undefined) link.reset()
+    for (const link of this.#links) link.reset()
   }
 
   async close(): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#server.close(() => resolve()))
-    for (const link of this.#links) link.destroy()
+    for (const connection of this.#connections) connection.destroy()
     await closed
   }
 
@@ -135,16 +142,40 @@ export class KeeperServer implements KeeperListener {
     return watched
   }
 
-  /** A worker has one connection: what is left of an older one was given up by it. */
-  #greeted(link: WorkerLink): void {
-    for (const other of this.#links) if (other !== link && other.worker === link.worker) other.destroy()
+  #greeted(connection: Connection, { head }: Frame): void {
+    const parsed = greetingSchema.safeParse(head)
+    if (!parsed.success) throw badFrame('neither hello nor take', parsed.error)
+    const greeting = parsed.data
+    const { protocol, worker } = greeting
+    if (protocol !== PROTOCOL) throw badFrame(`worker ${worker} speaks protocol ${protocol}, this keeper ${PROTOCOL}`)
+    if (greeting.t === 'hello') this.#serve(connection, worker)
+    else void sendAnswer(connection, this.#answers.take(greeting.fill, worker))
+  }
+
+  #serve(connection: Connection, worker: string): void {
+    const { keeper, invalidate, purges } = this.#options
+    const link = new WorkerLink(connection, worker, {
+      keeper,
+      invalidate: async (keys) => invalidate?.(keys),
+      watch: (fill) => this.#watch(fill),
+      answers: this.#answers,
+      snapshot: () => ({ lines: purges(), n: this.#lastPurge }),
+      disksOut: () => this.#disksOut,
+      onPurged: (n) => {
+        for (const round of this.#rounds) if (round.n <= n) round.confirmed(worker)
+      },
+      onClose: (closed, error) => this.#closed(closed, error),
+    })
+    this.#links.add(link)
+    // A worker has one connection: what is left of an older one was given up by it.
+    for (const other of this.#links) if (other !== link && other.worker === worker) other.destroy()
   }
 
   #closed(link: WorkerLink, error: Error | undefined): void {
     this.#links.delete(link)
     if (error) this.#options.onFault(error)
     const { worker } = link
-    if (worker === undefined || this.#living?.has(worker) || this.workers.includes(worker)) return
+    if (this.#living?.has(worker) || this.workers.includes(worker)) return
     for (const round of this.#rounds) round.died(worker)
   }
 }

@@ -1,7 +1,17 @@
-import type { Socket } from 'node:net'
-import type { Keeper, Opened } from '../contract.js'
-import { Connection } from './connection.js'
-import { errorMessage, headMessage, PROTOCOL, type ToKeeper, type ToldState, toKeeperSchema, type WorkerMessage } from './messages.js'
+import type { MillraceError } from '@millrace/common/errors'
+import type { Fill, FillHead, Keeper, Opened } from '../contract.js'
+import type { Connection } from './connection.js'
+import type { HeldAnswers } from './held-answers.js'
+import {
+  errorMessage,
+  headMessage,
+  numberOfOpen,
+  PROTOCOL,
+  type ToKeeper,
+  type ToldState,
+  toKeeperSchema,
+  type WorkerMessage,
+} from './messages.js'
 import type { FillSubscriber, WatchedFill } from './watched-fill.js'
 import { badFrame, type Frame, MAX_TAIL_BYTES } from './wire.js'
 
@@ -15,19 +25,19 @@ const LINES_PER_FRAME = 64_000
 export interface WorkerLinkOptions {
   keeper: Keeper
   invalidate: (keys: readonly string[]) => Promise<void>
-  watch: (opened: Opened & { kind: 'fill' }) => WatchedFill
+  watch: (fill: Fill) => WatchedFill
+  answers: HeldAnswers
   /** The purges in force, and the number of the latest one that was told to workers. Read bit by bit, as the worker takes them. */
   snapshot: () => { lines: Iterable<string>; n: number }
   disksOut: () => readonly string[]
-  onHello: (link: WorkerLink) => void
-  onPurged: (link: WorkerLink, n: number) => void
+  onPurged: (n: number) => void
   onClose: (link: WorkerLink, error: Error | undefined) => void
 }
 
-/** The keeper's end of one worker's connection. */
+/** The keeper's end of one worker's connection, from its hello on. */
 export class WorkerLink implements FillSubscriber {
-  /** As the supervisor calls it; undefined until it said so. */
-  worker: string | undefined
+  /** As the supervisor calls it. */
+  readonly worker: string
   readonly #options: WorkerLinkOptions
   readonly #connection: Connection
   readonly #joined = new Set<WatchedFill>()
@@ -39,20 +49,20 @@ export class WorkerLink implements FillSubscriber {
   /** What of the snapshot is still to be told. */
   #snapshot: { lines: Iterator<string>; since: string[]; n: number } | undefined
 
-  constructor(socket: Socket, options: WorkerLinkOptions) {
+  constructor(connection: Connection, worker: string, options: WorkerLinkOptions) {
+    this.worker = worker
     this.#options = options
-    this.#connection = new Connection(
-      socket,
-      {
-        onFrame: (frame) => this.#received(frame),
-        onWrite: () => this.#tellChanges(),
-        onClose: (error) => {
-          for (const fill of this.#joined) fill.unsubscribe(this)
-          options.onClose(this, error)
-        },
+    this.#connection = connection
+    connection.handOver({
+      onFrame: (frame) => this.#received(frame),
+      onWrite: () => this.#tellChanges(),
+      onClose: (error) => {
+        for (const fill of this.#joined) fill.unsubscribe(this)
+        options.answers.leave(this)
+        options.onClose(this, error)
       },
-      true,
-    )
+    })
+    this.#welcome()
   }
 
   purge(n: number, line: string): void {
@@ -93,33 +103,37 @@ export class WorkerLink implements FillSubscriber {
 
   #received(frame: Frame): void {
     const parsed = toKeeperSchema.safeParse(frame.head)
-    if (!parsed.success) throw badFrame('not a message of a worker', parsed.error)
-    const message = parsed.data
-    if (message.t === 'hello') this.#welcome(message)
-    else if (this.worker === undefined) throw badFrame(`${message.t} before hello`)
-    else this.#obey(message)
+    if (!parsed.success) {
+      this.#refuse(frame.head, badFrame('not a message of a worker', parsed.error))
+      return
+    }
+    this.#obey(parsed.data)
   }
 
-  #obey(message: Exclude<ToKeeper, { t: 'hello' }>): void {
+  /** @throws the error itself when it concerns more than one request */
+  #refuse(head: unknown, error: MillraceError): void {
+    const n = numberOfOpen(head)
+    if (n === undefined) throw error
+    this.#tell({ t: 'refused', n, error: errorMessage(error) })
+  }
+
+  #obey(message: ToKeeper): void {
     const { keeper } = this.#options
     if (message.t === 'open') void this.#open(message)
     else if (message.t === 'prefetch') keeper.prefetch(message.request)
     else if (message.t === 'used') for (const hash of message.hashes) keeper.used(hash)
     else if (message.t === 'damaged') for (const [hash, id] of message.entries) keeper.damaged(hash, id)
     else if (message.t === 'invalidate') void this.#invalidate(message)
-    else if (message.t === 'purged') this.#options.onPurged(this, message.n)
+    else if (message.t === 'untaken') this.#options.answers.refuse(message.fill, this)
+    else if (message.t === 'purged') this.#options.onPurged(message.n)
     else this.#tell({ t: 'pong' })
   }
 
-  #welcome({ protocol, worker }: ToKeeper & { t: 'hello' }): void {
-    if (this.worker !== undefined) throw badFrame('hello said twice')
-    if (protocol !== PROTOCOL) throw badFrame(`worker ${worker} speaks protocol ${protocol}, this keeper ${PROTOCOL}`)
-    this.worker = worker
+  #welcome(): void {
     this.#tell({ t: 'welcome', protocol: PROTOCOL, disksOut: [...this.#options.disksOut()] })
     const { lines, n } = this.#options.snapshot()
     const since: string[] = []
     this.#snapshot = { lines: oneAfterOther(lines, since), since, n }
-    this.#options.onHello(this)
   }
 
   async #invalidate({ n, keys }: ToKeeper & { t: 'invalidate' }): Promise<void> {
@@ -143,11 +157,23 @@ export class WorkerLink implements FillSubscriber {
       this.#tell({ t: 'opened', n, opened })
       return
     }
-    const fill = this.#options.watch(opened)
+    const fill = this.#options.watch(opened.fill)
+    if (opened.led && request.takesAnswer)
+      void opened.fill.head.then(
+        (head) => this.#keepAnswer(fill.id, head),
+        () => undefined,
+      )
     this.#tell({ t: 'opened', n, opened: { kind: 'fill', fill: fill.id, led: opened.led } })
     if (this.#joined.has(fill)) return
     this.#joined.add(fill)
     fill.subscribe(this)
+  }
+
+  /** For the request that led to it. Before the head is told. */
+  #keepAnswer(fill: number, head: FillHead): void {
+    if (head.kind !== 'pass' || !head.answer) return
+    if (this.#connection.closed) head.answer.discard()
+    else this.#options.answers.keep(fill, head.answer, { owner: this, worker: this.worker })
   }
 
   /** What is gone is told before anything that may make the worker look again. */
@@ -171,7 +197,7 @@ export class WorkerLink implements FillSubscriber {
 
   /** Once per turn of the loop, and only while the worker reads: in between only the latest state of each thing is kept. */
   #tellChanges(): void {
-    if (this.worker === undefined || this.#connection.backedUp) return
+    if (this.#connection.backedUp) return
     this.#tellGone()
     if (this.#snapshot) this.#tellPurges(this.#snapshot)
     if (this.#disksOut) {
@@ -189,7 +215,7 @@ export class WorkerLink implements FillSubscriber {
       else {
         this.#headTold.add(watched)
         const first = head.kind === 'ready' && head.first.length <= MAX_TAIL_BYTES ? head.first : undefined
-        this.#tell({ t: 'head', fill: id, head: headMessage(head), available, state: told }, first)
+        this.#tell({ t: 'head', fill: id, head: headMessage(head, this.#options.answers.has(id, this)), available, state: told }, first)
       }
       if (told !== 'running') this.#leave(watched)
     }
