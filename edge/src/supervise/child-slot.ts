@@ -35,6 +35,8 @@ export interface SlotOptions {
   /** Its process is gone. */
   onExit: () => void
   onRestart: (reason: RestartReason, error: MillraceError) => void
+  /** Whether the service can go on while this one can't be started: it is then tried on and on, slowly. Asked at each death. */
+  spare: () => boolean
   /** It can't be started. */
   onGiveUp: (error: MillraceError) => void
   onFault: (error: Error) => void
@@ -58,6 +60,8 @@ export class ChildSlot {
   id: string | undefined
   #incarnation = 0
   #everReady = false
+  /** Died too often before it was ready, and hasn't been ready since. */
+  failing = false
   readonly #deaths: Death[] = []
   #killedFor: RestartReason | undefined
   #startError: MillraceError | undefined
@@ -65,6 +69,7 @@ export class ChildSlot {
   #ping: NodeJS.Timeout | undefined
   #retry: NodeJS.Timeout | undefined
   #whenReady: (() => void)[] = []
+  #whenTried: ((error: MillraceError | undefined) => void)[] = []
   #whenGone: (() => void)[] = []
 
   constructor(options: SlotOptions) {
@@ -171,6 +176,17 @@ export class ChildSlot {
     return new Promise((resolve) => this.#whenReady.push(resolve))
   }
 
+  /**
+   * Resolves when the process that is starting does its work, or was stopped.
+   *
+   * @throws MillraceError of that process, when it dies first; another one is tried all the same
+   */
+  async tried(): Promise<void> {
+    if (this.state === 'ready' || this.state === 'stopped') return
+    const error = await new Promise<MillraceError | undefined>((resolve) => this.#whenTried.push(resolve))
+    if (error) throw error
+  }
+
   async #startProcess(child: ChildProcess, channel: ControlChannel, message: StartMessage): Promise<void> {
     try {
       // Takes as long as it takes (a keeper reads its disks); a child that hangs is noticed by its pings.
@@ -179,6 +195,7 @@ export class ChildSlot {
       if (this.#channel !== channel || this.state !== 'starting') return
       this.state = 'ready'
       this.#everReady = true
+      this.failing = false
       this.#wake()
     } catch (error) {
       // Also when it died: its exit, which is then under way, tells more.
@@ -213,7 +230,7 @@ export class ChildSlot {
 
   #exited(channel: ControlChannel, how: string): void {
     if (this.#channel !== channel) return
-    const { onChange, onExit, onRestart, onGiveUp, limits, name } = this.#options
+    const { onChange, onExit, onRestart, onGiveUp, spare, limits, name } = this.#options
     const wasReady = this.state === 'ready'
     const stopping = this.state === 'stopping' || this.state === 'stopped'
     clearTimeout(this.#ping)
@@ -238,21 +255,31 @@ export class ChildSlot {
     if (this.#deaths.length > limits.maxDeaths) this.#deaths.shift()
     const decision = decideRestart(this.#deaths, limits)
     // What no second try can change, such as a bad config, is told at once while nothing runs yet.
-    if (decision.kind === 'give-up' || (!this.#everReady && this.#startError?.retryable === false)) {
+    if (decision.kind === 'give-up' || (!this.#everReady && this.#startError?.retryable === false)) this.failing = true
+    if (this.failing && !spare()) {
       this.state = 'stopped'
-      this.#wake()
+      this.#wake(error)
       onGiveUp(error)
       return
     }
+    this.#wakeTried(error)
     onRestart(reason, error)
-    if (decision.afterMs === 0) this.start()
-    else this.#retry = setTimeout(() => this.start(), decision.afterMs)
+    const afterMs = this.failing || decision.kind === 'give-up' ? limits.maxBackoffMs : decision.afterMs
+    if (afterMs === 0) this.start()
+    else this.#retry = setTimeout(() => this.start(), afterMs)
   }
 
-  #wake(): void {
+  #wake(error?: MillraceError): void {
     const waiting = this.#whenReady
     this.#whenReady = []
     for (const resolve of waiting) resolve()
+    this.#wakeTried(error)
+  }
+
+  #wakeTried(error: MillraceError | undefined): void {
+    const waiting = this.#whenTried
+    this.#whenTried = []
+    for (const resolve of waiting) resolve(error)
   }
 }
 
