@@ -33,13 +33,14 @@ else process.exitCode = await fsckCommand(readConfig(values.config).config, { re
 async function serve(path: string): Promise<void> {
   const starting = createLogger({ service: 'edge' })
   await runService(starting, async () => {
-    const { raw, config } = readConfig(path)
+    const read = readConfig(path)
+    const { config } = read
     const log = createLogger({ service: 'edge', id: config.id, level: config.log.level })
     const edge =
       config.workers === 1
         ? await startEdge(config, { log })
-        : await startCluster(raw, config, { log, entry: fileURLToPath(new URL('child-main.js', import.meta.url)) })
-    onSignals(edge, path, log)
+        : await startCluster(read, { log, entry: fileURLToPath(new URL('child-main.js', import.meta.url)) })
+    onSignals(edge, read, path, log)
     log.info({ listen: edge.address, admin: edge.admin, workers: config.workers }, 'ready')
     return { phases: edge.phases }
   })

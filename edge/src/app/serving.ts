@@ -32,12 +32,12 @@ import { Hits } from '../serve/hits.js'
 import { Media } from '../serve/media.js'
 import { Resolver } from '../serve/resolve.js'
 import { Clients } from './admission.js'
+import type { InForce } from './child-config.js'
 import { genericHandler } from './generic.js'
 import { Listeners } from './listeners.js'
 import { playerObserver } from './players.js'
 
-export interface ServingOptions {
-  config: Config
+export interface ServingOptions extends InForce {
   registry: Registry
   log: Logger
   keeper: Keeper
@@ -62,8 +62,8 @@ export interface Serving {
   /** The first public address. */
   address: ListenAddress
   listener: KeeperListener
-  /** Checks a new config; what it returns puts it into force. */
-  prepareReload: (config: Config) => Promise<() => Promise<void>>
+  /** Prepares for a new config; what it returns puts it into force, or throws and leaves all as it was. */
+  prepareReload: (next: InForce) => Promise<() => Promise<void>>
   reopenLogs: () => Promise<void>
   readonly listening: boolean
   /** In stopping order. */
@@ -182,8 +182,8 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
     },
   })
   server.http = http
-  const listeners = new Listeners(http, { registry, log, now })
-  const address = await listeners.open(config, options.address)
+  const listeners = new Listeners(http, { registry, log })
+  const address = await listeners.open(config, options.pair, options.address)
   let listening = true
   return {
     address,
@@ -203,14 +203,15 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
         files.clear()
       },
     },
-    prepareReload: async (next) => {
-      const renew = await listeners.prepare(next)
+    prepareReload: async ({ config: next, pair }) => {
+      const renew = listeners.prepare(pair)
       return async () => {
+        // What can fail comes first.
+        await renew()
         guard.configure(guardOptions(next))
         resolver.configure(next.routes.skew)
         limits.configure(next.limits)
         origins.setOrigins(next.origins)
-        await renew()
       }
     },
     reopenLogs: () => access.reopen(),
