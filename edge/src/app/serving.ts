@@ -227,10 +227,21 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
           http.stopListening()
         },
       },
-      { name: 'drain', timeoutMs: config.drainTimeout, run: () => http.idle() },
+      { name: 'drain', timeoutMs: config.drainTimeout + 1000, run: () => drain(http, config.drainTimeout, log) },
       { name: 'access log', timeoutMs: 2000, run: () => access.close() },
     ],
   }
+}
+
+/** Lets transfers go on for so long. Those that take longer end with the process: that is the setting's meaning and no failure. */
+async function drain(http: HttpServer, timeoutMs: number, log: Logger): Promise<void> {
+  let limit: NodeJS.Timeout | undefined
+  const over = new Promise<void>((resolve) => {
+    limit = setTimeout(resolve, timeoutMs)
+  })
+  await Promise.race([http.idle(), over])
+  clearTimeout(limit)
+  if (http.running > 0) log.warn({ running: http.running }, 'drainTimeout is over: transfers are cut')
 }
 
 function guardOptions(config: Config) {

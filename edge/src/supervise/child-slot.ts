@@ -145,29 +145,37 @@ export class ChildSlot {
     this.#child?.kill('SIGKILL')
   }
 
-  /** Lets its process end its work, and kills it when that takes longer; without a time at once. Nothing takes its place. */
-  async stop(timeoutMs: number): Promise<void> {
+  /**
+   * Lets its process end its work, and kills it when that takes longer; without a time at once. Nothing takes its place.
+   *
+   * @returns whether it has ended all of its work, if it had any
+   */
+  async stop(timeoutMs: number): Promise<boolean> {
     clearTimeout(this.#retry)
     const child = this.#child
     const graceful = this.state === 'ready' && timeoutMs > 0
     this.state = child ? 'stopping' : 'stopped'
     this.#wake()
-    if (!child) return
+    if (!child) return true
+    let ended = true
     const gone = new Promise<void>((resolve) => this.#whenGone.push(resolve))
     let late: NodeJS.Timeout | undefined
     if (graceful) {
       try {
-        const { metrics } = stoppedSchema.parse(await this.ask('stop', undefined, timeoutMs))
+        const { clean, metrics } = stoppedSchema.parse(await this.ask('stop', undefined, timeoutMs))
+        ended = clean
         this.#options.onLastMetrics(metrics)
         this.tell('exit')
         late = setTimeout(() => child.kill('SIGKILL'), EXIT_MS)
       } catch (error) {
+        ended = false
         this.#options.onFault(error as Error)
         child.kill('SIGKILL')
       }
     } else child.kill('SIGKILL')
     await gone
     clearTimeout(late)
+    return ended
   }
 
   /** Resolves when its process does its work, or when it was stopped. */

@@ -242,11 +242,9 @@ export class Supervisor {
       {
         name: 'workers',
         timeoutMs: stopMs + 2000,
-        run: async () => {
-          await Promise.all(this.#workers.map((slot) => slot.stop(stopMs)))
-        },
+        run: () => stopCleanly(this.#workers, stopMs),
       },
-      { name: 'keeper', timeoutMs: STOP_SLACK_MS + 2000, run: () => this.#keeper.stop(STOP_SLACK_MS) },
+      { name: 'keeper', timeoutMs: STOP_SLACK_MS + 2000, run: () => stopCleanly([this.#keeper], STOP_SLACK_MS) },
       { name: 'admin', timeoutMs: 1000, run: () => this.#admin?.close() },
       { name: 'socket', timeoutMs: 1000, run: () => rm(this.#folder, { recursive: true, force: true }) },
     ]
@@ -372,4 +370,12 @@ export class Supervisor {
     this.#tail = done.catch(() => undefined)
     return done
   }
+}
+
+/** @throws MillraceError `unclean-stop` when one has left work undone: its own log says what. */
+async function stopCleanly(slots: readonly ChildSlot[], timeoutMs: number): Promise<void> {
+  const ended = await Promise.all(slots.map((slot) => slot.stop(timeoutMs)))
+  const left = slots.filter((_, index) => !ended[index]).map((slot) => slot.name)
+  if (left.length === 0) return
+  throw new MillraceError(`not stopped cleanly: ${left.join(', ')}`, { code: 'unclean-stop', source: 'internal', retryable: false })
 }
