@@ -1,5 +1,6 @@
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { MillraceError } from '@millrace/common/errors'
 import { runService } from '@millrace/common/lifecycle'
 import { createLogger } from '@millrace/common/log'
 import { startCluster } from './app/cluster.js'
@@ -16,30 +17,42 @@ Signals: SIGTERM stop after running transfers; SIGHUP take over a changed config
          SIGUSR1 open the access log anew.
 `
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { config: { type: 'string' }, help: { type: 'boolean' }, repair: { type: 'boolean' }, json: { type: 'boolean' } },
-})
-const [command = 'serve', ...rest] = positionals
-if (values.help) {
+const given = commandLine()
+const [command = 'serve', ...rest] = given?.positionals ?? []
+const { config: path, help, repair = false, json = false } = given?.values ?? {}
+if (help) {
   process.stdout.write(USAGE)
-} else if (!values.config || rest.length > 0 || !['serve', 'check-config', 'fsck'].includes(command)) {
+} else if (path === undefined || rest.length > 0 || !['serve', 'check-config', 'fsck'].includes(command)) {
   process.stderr.write(USAGE)
   process.exitCode = 2
-} else if (command === 'serve') await serve(values.config)
-else if (command === 'check-config') checkConfig(values.config)
-else process.exitCode = await fsckCommand(readConfig(values.config).config, { repair: values.repair === true, json: values.json === true })
+} else if (command === 'serve') await serve(path)
+else if (command === 'check-config') checkConfig(path)
+else await checkCache(path)
+
+/** @returns undefined for options that are none, which it tells */
+function commandLine() {
+  try {
+    return parseArgs({
+      allowPositionals: true,
+      options: { config: { type: 'string' }, help: { type: 'boolean' }, repair: { type: 'boolean' }, json: { type: 'boolean' } },
+    })
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n`)
+    return undefined
+  }
+}
 
 async function serve(path: string): Promise<void> {
   const starting = createLogger({ service: 'edge' })
   await runService(starting, async () => {
-    const { raw, config } = readConfig(path)
+    const read = readConfig(path)
+    const { config } = read
     const log = createLogger({ service: 'edge', id: config.id, level: config.log.level })
     const edge =
       config.workers === 1
         ? await startEdge(config, { log })
-        : await startCluster(raw, config, { log, entry: fileURLToPath(new URL('child-main.js', import.meta.url)) })
-    onSignals(edge, path, log)
+        : await startCluster(read, { log, entry: fileURLToPath(new URL('child-main.js', import.meta.url)) })
+    onSignals(edge, read, path, log)
     log.info({ listen: edge.address, admin: edge.admin, workers: config.workers }, 'ready')
     return { phases: edge.phases }
   })
@@ -52,5 +65,14 @@ function checkConfig(path: string): void {
   } catch (error) {
     process.stderr.write(`${(error as Error).message}\n`)
     process.exitCode = 1
+  }
+}
+
+async function checkCache(path: string): Promise<void> {
+  try {
+    process.exitCode = await fsckCommand(readConfig(path).config, { repair, json })
+  } catch (error) {
+    process.stderr.write(`${(error as Error).message}\n`)
+    process.exitCode = error instanceof MillraceError && error.code === 'cache-in-use' ? 3 : 1
   }
 }

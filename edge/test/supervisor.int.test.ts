@@ -1,7 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { existsSync, readFileSync } from 'node:fs'
-import { mkdtemp, rm } from 'node:fs/promises'
+import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -122,6 +122,60 @@ describe('the supervisor of keeper and workers', () => {
       const limits = { maxDeaths: 1, windowMs: 60_000, firstBackoffMs: 10, maxBackoffMs: 100 }
       const error = await start({ entry: join(folder, 'nothing.mjs'), limits }).catch((caught: MillraceError) => caught)
       expect(error).toMatchObject({ code: 'child-died', detail: expect.stringContaining('nothing.mjs') })
+    })
+  })
+
+  describe('whose worker cannot be started again', () => {
+    const limits = { maxDeaths: 3, windowMs: 60_000, firstBackoffMs: 10, maxBackoffMs: 50 }
+    const block = async (name: string) => {
+      await writeFile(join(folder, name), '')
+      process.kill(pidOf(name), 'SIGKILL')
+    }
+    const deaths = () => metric('millrace_edge_child_restarts_total{role="worker",reason="died"')
+
+    it('goes on while another one serves, tries again and again and counts it, and takes it back when it can', async () => {
+      await start({ config: config({ crashWhile: folder }), limits })
+      const pid = pidOf('worker-1')
+      const [, url] = await urls()
+      await block('worker-1')
+      await until('many tries', async () => (await deaths())! >= 8)
+      expect(givenUp).toEqual([])
+      expect(await metric('millrace_edge_children_ready{role="worker"')).toBe(1)
+      expect((await get(`${url}/dash/a`)).status).toBe(200)
+      await supervisor!.reload(config({ limit: 2, crashWhile: folder }))
+      expect((await statusOf('worker-2')).config).toMatchObject({ limit: 2 })
+      await rm(join(folder, 'worker-1'))
+      await replaced('worker-1', pid)
+      expect((await statusOf('worker-1')).config).toMatchObject({ limit: 2 })
+    })
+
+    it('goes on while the other one, which has died as well, is only being replaced', async () => {
+      await start({ config: config({ crashWhile: folder }), limits })
+      await block('worker-1')
+      await until('some tries', async () => (await deaths())! >= 5)
+      const pid = pidOf('worker-2')
+      process.kill(pid, 'SIGKILL')
+      await replaced('worker-2', pid)
+      expect(givenUp).toEqual([])
+    })
+
+    it('gives up when none can be started, and says why', async () => {
+      await start({ config: config({ crashWhile: folder }), limits })
+      await block('worker-1')
+      await until('some tries', async () => (await deaths())! >= 5)
+      await block('worker-2')
+      await until('its end', () => givenUp.length > 0)
+      expect(givenUp[0]).toMatchObject({ code: 'child-died', message: expect.stringMatching(/worker-\d died: exit code 3/) })
+    })
+
+    it('stops all the same, and restarts the other ones on request no further', async () => {
+      await start({ config: config({ crashWhile: folder }), limits })
+      await writeFile(join(folder, 'worker-1'), '')
+      const pid = pidOf('worker-2')
+      await expect(supervisor!.restartWorkers()).rejects.toMatchObject({ code: 'child-died' })
+      expect(pidOf('worker-2')).toBe(pid)
+      await supervisor!.reload(config({ limit: 2, crashWhile: folder }))
+      expect((await statusOf('worker-2')).config).toMatchObject({ limit: 2 })
     })
   })
 
@@ -282,6 +336,24 @@ describe('the supervisor of keeper and workers', () => {
       process.kill(pid, 'SIGKILL')
       await replaced('worker-2', pid)
       expect((await statusOf('worker-2')).config).toEqual(config())
+    })
+
+    it('that the first worker cannot put into force changes nothing anywhere, and says why', async () => {
+      await start()
+      const pids = ['keeper', 'worker-1', 'worker-2'].map(pidOf)
+      await expect(supervisor!.reload(config({ failsIn: 'worker-1' }))).rejects.toMatchObject({ code: 'listen-failed' })
+      for (const name of ['worker-1', 'worker-2']) expect((await statusOf(name)).config).toEqual(config())
+      expect(['keeper', 'worker-1', 'worker-2'].map(pidOf)).toEqual(pids)
+      await supervisor!.reload(config({ limit: 2 }))
+      expect((await statusOf('worker-1')).config).toEqual(config({ limit: 2 }))
+    })
+
+    it('that a later worker cannot put into force costs that one its process: it comes back with it', async () => {
+      await start()
+      const pid = pidOf('worker-2')
+      await supervisor!.reload(config({ failsIn: 'worker-2' }))
+      await replaced('worker-2', pid)
+      for (const name of ['worker-1', 'worker-2']) expect((await statusOf(name)).config).toMatchObject({ failsIn: 'worker-2' })
     })
 
     it('is in force in every child, also in one that is replaced later', async () => {

@@ -104,10 +104,10 @@ describe('a TLS pair', () => {
     const loaded = await pair('edge.pem', 'edge.key')
     expect(loaded.names).toEqual(['edge.test', '*.edge.test', '127.0.0.1'])
     expect((await pair('other.pem', 'other.key')).names).toEqual(['other.test'])
-    const server = createServer({ cert: await readFile(loaded.cert), key: await readFile(loaded.key) }).listen(0, '127.0.0.1')
+    const server = createServer(loaded.pem).listen(0, '127.0.0.1')
     await once(server, 'listening')
     const { port } = server.address() as { port: number }
-    const socket = connect({ port, host: '127.0.0.1', ca: await readFile(loaded.cert) })
+    const socket = connect({ port, host: '127.0.0.1', ca: loaded.pem.cert })
     await once(socket, 'secureConnect')
     expect(socket.getPeerCertificate().fingerprint256).toBe(loaded.fingerprint)
     socket.destroy()

@@ -1,9 +1,10 @@
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { writeFile } from 'node:fs/promises'
 import { request as httpRequest } from 'node:http'
 import { Agent, request as httpsRequest } from 'node:https'
-import { networkInterfaces } from 'node:os'
+import { networkInterfaces, tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { connect, type SecureVersion } from 'node:tls'
 import { freePort } from '@millrace/common/testing/ports'
 import { until } from '@millrace/common/testing/until'
@@ -124,6 +125,35 @@ describe('HTTPS at an edge of two workers', () => {
     expect(line.msg).toContain('the old one stays in force')
     expect(JSON.stringify(line.err)).toContain(code)
     for (let i = 0; i < 8; i++) expect(await handshake()).toEqual(before)
+  })
+
+  it('gives a worker that is replaced the pair in force, whatever the files have become', async () => {
+    const other = await tempFolder()
+    const before = await handshake()
+    const good = readFileSync(`${folder.path}/key.pem`)
+    const stranger = await certify(other.path, 'other.test')
+    await writeFile(`${folder.path}/key.pem`, readFileSync(stranger.key))
+    await other.remove()
+    expect((await edge.reload()).msg).toContain('the old one stays in force')
+    const [killed] = edge.roles().workers
+    process.kill(killed!, 'SIGKILL')
+    const { workers } = await edge.replaced(killed!)
+    await writeFile(`${folder.path}/key.pem`, good)
+    expect(workers).toHaveLength(2)
+    for (let i = 0; i < 12; i++) expect((await until('a handshake', () => handshake())).name).toBe(before.name)
+    expect(await edge.metric('millrace_edge_child_restarts_total')).toBe(1)
+  })
+
+  it('leaves no copy of its key behind', async () => {
+    const key = readFileSync(`${folder.path}/key.pem`, 'utf8')
+    for (const parent of ['/dev/shm', tmpdir()]) {
+      for (const name of readdirSync(parent).filter((each) => each.startsWith('millrace-edge-'))) {
+        const at = join(parent, name)
+        if (at === folder.path) continue
+        for (const file of readdirSync(at, { withFileTypes: true }).filter((entry) => entry.isFile()))
+          expect(readFileSync(join(at, file.name), 'utf8')).not.toBe(key)
+      }
+    }
   })
 
   it('changes its certificate by SIGHUP under load: running transfers and open connections go on, new ones get the new one', async () => {

@@ -18,17 +18,17 @@ export class Viewer {
     return ownerOf(this.#port, this.localPort, pids)
   }
 
-  async get(path: string, headers: Record<string, string> = {}): Promise<Answer> {
-    const response = await this.open(path, headers)
+  async get(path: string, headers: Record<string, string> = {}, method = 'GET'): Promise<Answer> {
+    const response = await this.open(path, headers, method)
     const chunks: Buffer[] = []
     for await (const chunk of response) chunks.push(chunk as Buffer)
     return { status: response.statusCode!, headers: response.headers as IncomingHttpHeaders, body: Buffer.concat(chunks) }
   }
 
   /** An answer whose body is still to be read. */
-  open(path: string, headers: Record<string, string> = {}): Promise<IncomingMessage> {
+  open(path: string, headers: Record<string, string> = {}, method = 'GET'): Promise<IncomingMessage> {
     return new Promise((resolve, reject) => {
-      const sent = request({ host: '127.0.0.1', port: this.#port, path, headers, agent: this.#agent }, (response) => {
+      const sent = request({ host: '127.0.0.1', port: this.#port, method, path, headers, agent: this.#agent }, (response) => {
         this.localPort = response.socket.localPort!
         resolve(response)
       })

@@ -1,10 +1,9 @@
-import { parseConfig } from '@millrace/common/config/load'
 import { createLogger } from '@millrace/common/log'
 import { createRegistry } from '@millrace/common/metrics/registry'
 import { z } from 'zod'
 import { Disks } from '../cache/disks.js'
 import { NO_STORE } from '../cache/no-store.js'
-import { type Config, configSchema } from '../config.js'
+import type { Config } from '../config.js'
 import type { KeeperListener } from '../keeper/contract.js'
 import { RemoteKeeper } from '../keeper/ipc/client.js'
 import { KeeperServer } from '../keeper/ipc/server.js'
@@ -15,17 +14,18 @@ import { formatRecord, parseRecord, purgeScopeSchema } from '../purge/record.js'
 import { PurgeTable } from '../purge/table.js'
 import type { Parent, RunningChild } from '../supervise/child.js'
 import type { StartMessage } from '../supervise/start-message.js'
+import { type InForce, readChildConfig } from './child-config.js'
 import { buildKeeper, MEMORY_BYTES, startKeeping } from './keeping.js'
 import { buildOrigins } from './origins.js'
 import { type Serving, startServing } from './serving.js'
 
 /** Builds what this process of an edge is: its keeper, or one of its workers. */
 export function startChild(start: StartMessage, parent: Parent): Promise<RunningChild> {
-  const config = parseConfig(configSchema, start.config)
-  return start.role === 'keeper' ? startKeeper(config, start, parent) : startWorker(config, start)
+  const inForce = readChildConfig(start.config, Date.now())
+  return start.role === 'keeper' ? startKeeper(inForce, start, parent) : startWorker(inForce, start)
 }
 
-async function startKeeper(config: Config, start: StartMessage, parent: Parent): Promise<RunningChild> {
+async function startKeeper({ config }: InForce, start: StartMessage, parent: Parent): Promise<RunningChild> {
   const log = createLogger({ service: 'edge', id: config.id, level: config.log.level }).child({ process: start.name })
   const registry = createRegistry({ service: 'edge', id: config.id })
   const told: { server?: KeeperServer } = {}
@@ -73,14 +73,14 @@ async function startKeeper(config: Config, start: StartMessage, parent: Parent):
       },
     },
     prepareReload: async (raw) => {
-      const next = parseConfig(configSchema, raw)
+      const { config: next } = readChildConfig(raw, Date.now())
       return () => origins.setOrigins(next.origins)
     },
     phases: [{ name: 'socket', timeoutMs: 1000, run: () => server.close() }, ...phases],
   }
 }
 
-async function startWorker(config: Config, start: StartMessage): Promise<RunningChild> {
+async function startWorker({ config, pair }: InForce, start: StartMessage): Promise<RunningChild> {
   const log = createLogger({ service: 'edge', id: config.id, level: config.log.level }).child({ process: start.name })
   const registry = createRegistry({ service: 'edge', id: config.id })
   const purges = new PurgeTable()
@@ -138,6 +138,7 @@ async function startWorker(config: Config, start: StartMessage): Promise<Running
   })
   const serving = await startServing({
     config,
+    pair,
     registry,
     log,
     keeper: remote,
@@ -157,7 +158,7 @@ async function startWorker(config: Config, start: StartMessage): Promise<Running
   return {
     address: serving.address,
     metrics: () => registry.getMetricsAsJSON(),
-    prepareReload: (raw) => serving.prepareReload(parseConfig(configSchema, raw)),
+    prepareReload: async (raw) => serving.prepareReload(readChildConfig(raw, Date.now())),
     reopenLogs: () => serving.reopenLogs(),
     phases: [
       ...serving.phases,

@@ -2,10 +2,11 @@ import { MillraceError } from '@millrace/common/errors'
 import type { Logger } from '@millrace/common/log'
 import { createRegistry } from '@millrace/common/metrics/registry'
 import { z } from 'zod'
-import type { Config } from '../config.js'
 import { supervise } from '../supervise/supervisor.js'
 import { type AdminSources, edgeAdmin } from './admin.js'
 import { keeperStatusSchema } from './child.js'
+import { type ChildConfig, pairOf } from './child-config.js'
+import type { ReadConfig } from './config-file.js'
 import type { EdgeApp } from './single.js'
 
 /** Above the time that a purge itself may take. */
@@ -13,15 +14,16 @@ const PURGE_MS = 6000
 
 const outcomeSchema = z.object({ generation: z.number().int(), workers: z.number().int() })
 
-/** Starts an edge of several workers and one keeper, each a process, under this one. @param raw the configuration as plain data */
-export async function startCluster(raw: unknown, config: Config, dependencies: { log: Logger; entry: string }): Promise<EdgeApp> {
+/** Starts an edge of several workers and one keeper, each a process, under this one. */
+export async function startCluster(read: ReadConfig, dependencies: { log: Logger; entry: string }): Promise<EdgeApp> {
   const { log, entry } = dependencies
-  const state: { config: Config; sources?: AdminSources } = { config }
+  const { config } = read
+  const state: { config: ReadConfig['config']; sources?: AdminSources } = { config }
   const supervisor = await supervise({
     title: 'millrace-edge',
     entry,
     workers: config.workers,
-    config: raw,
+    config: await forChildren(read),
     registry: createRegistry({ service: 'edge', id: config.id }),
     admin: {
       listen: config.admin.listen,
@@ -52,12 +54,16 @@ export async function startCluster(raw: unknown, config: Config, dependencies: {
   return {
     address: supervisor.address,
     admin: supervisor.adminAddress,
-    reload: async (next, nextRaw) => {
-      if (next.workers !== config.workers) log.warn('another number of workers needs a restart')
-      await supervisor.reload(nextRaw)
-      state.config = next
+    reload: async (next) => {
+      await supervisor.reload(await forChildren(next))
+      state.config = next.config
     },
     reopenLogs: () => supervisor.reopenLogs(),
     phases: supervisor.phases,
   }
+}
+
+async function forChildren({ raw, config }: ReadConfig): Promise<ChildConfig> {
+  const pair = await pairOf(config, Date.now())
+  return { raw, ...(pair && { pem: pair.pem }) }
 }

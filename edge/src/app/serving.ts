@@ -33,12 +33,12 @@ import { Hits } from '../serve/hits.js'
 import { Media } from '../serve/media.js'
 import { Resolver } from '../serve/resolve.js'
 import { Clients } from './admission.js'
+import type { InForce } from './child-config.js'
 import { genericHandler } from './generic.js'
 import { Listeners } from './listeners.js'
 import { playerObserver } from './players.js'
 
-export interface ServingOptions {
-  config: Config
+export interface ServingOptions extends InForce {
   registry: Registry
   log: Logger
   keeper: Keeper
@@ -63,8 +63,8 @@ export interface Serving {
   /** The first public address. */
   address: ListenAddress
   listener: KeeperListener
-  /** Checks a new config; what it returns puts it into force. */
-  prepareReload: (config: Config) => Promise<() => Promise<void>>
+  /** Prepares for a new config; what it returns puts it into force, or throws and leaves all as it was. */
+  prepareReload: (next: InForce) => Promise<() => Promise<void>>
   reopenLogs: () => Promise<void>
   readonly listening: boolean
   /** In stopping order. */
@@ -186,8 +186,8 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
     },
   })
   server.http = http
-  const listeners = new Listeners(http, { registry, log, now })
-  const address = await listeners.open(config, options.address)
+  const listeners = new Listeners(http, { registry, log })
+  const address = await listeners.open(config, options.pair, options.address)
   let listening = true
   return {
     address,
@@ -207,14 +207,15 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
         files.clear()
       },
     },
-    prepareReload: async (next) => {
-      const renew = await listeners.prepare(next)
+    prepareReload: async ({ config: next, pair }) => {
+      const renew = listeners.prepare(pair)
       return async () => {
+        // What can fail comes first.
+        await renew()
         guard.configure(guardOptions(next))
         resolver.configure(next.routes.skew)
         limits.configure(next.limits)
         origins.setOrigins(next.origins)
-        await renew()
       }
     },
     reopenLogs: () => access.reopen(),
@@ -230,10 +231,21 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
           http.stopListening()
         },
       },
-      { name: 'drain', timeoutMs: config.drainTimeout, run: () => http.idle() },
+      { name: 'drain', timeoutMs: config.drainTimeout + 1000, run: () => drain(http, config.drainTimeout, log) },
       { name: 'access log', timeoutMs: 2000, run: () => access.close() },
     ],
   }
+}
+
+/** Lets transfers go on for so long. Those that take longer end with the process: that is the setting's meaning and no failure. */
+async function drain(http: HttpServer, timeoutMs: number, log: Logger): Promise<void> {
+  let limit: NodeJS.Timeout | undefined
+  const over = new Promise<void>((resolve) => {
+    limit = setTimeout(resolve, timeoutMs)
+  })
+  await Promise.race([http.idle(), over])
+  clearTimeout(limit)
+  if (http.running > 0) log.warn({ running: http.running }, 'drainTimeout is over: transfers are cut')
 }
 
 function guardOptions(config: Config) {

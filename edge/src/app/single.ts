@@ -8,14 +8,20 @@ import type { KeeperListener } from '../keeper/contract.js'
 import { diskFaultMetrics } from '../metrics/edge-metrics.js'
 import { carryOut } from '../purge/carry-out.js'
 import { type AdminSources, edgeAdmin } from './admin.js'
+import { pairOf } from './child-config.js'
+import type { ReadConfig } from './config-file.js'
 import { startKeeping } from './keeping.js'
 import { type Serving, startServing } from './serving.js'
 
 export interface EdgeApp {
   address: ListenAddress
   admin: ListenAddress
-  /** @throws MillraceError when it can't be: then the old configuration stays in force. */
-  reload: (config: Config, raw: unknown) => Promise<void>
+  /**
+   * Puts another configuration into force, which differs from the one in force in nothing that needs a restart.
+   *
+   * @throws MillraceError when it can't be: then the old one stays in force.
+   */
+  reload: (next: ReadConfig) => Promise<void>
   reopenLogs: () => Promise<void>
   /** In stopping order. */
   phases: StopPhase[]
@@ -30,6 +36,7 @@ export interface EdgeDependencies {
 /** Builds an edge of one process and listens: the admin side first, so that /readyz can say what a start still waits for. */
 export async function startEdge(config: Config, dependencies: EdgeDependencies): Promise<EdgeApp> {
   const { log, now = Date.now, random = Math.random } = dependencies
+  const pair = await pairOf(config, now())
   const registry = createRegistry({ service: 'edge', id: config.id })
   const state: { serving?: Serving; sources?: AdminSources; stopping: boolean; config: Config } = { stopping: false, config }
   const admin = await startAdminServer({
@@ -59,6 +66,7 @@ export async function startEdge(config: Config, dependencies: EdgeDependencies):
     const tell = async () => 1
     const serving = await startServing({
       config,
+      pair,
       registry,
       log,
       keeper,
@@ -88,8 +96,8 @@ export async function startEdge(config: Config, dependencies: EdgeDependencies):
     return {
       address: serving.address,
       admin: admin.address,
-      reload: async (next) => {
-        const apply = await serving.prepareReload(next)
+      reload: async ({ config: next }) => {
+        const apply = await serving.prepareReload({ config: next, pair: await pairOf(next, now()) })
         await apply()
         state.config = next
       },

@@ -13,11 +13,15 @@ export const tlsSchema = z.strictObject({
 })
 export type TlsConfig = z.output<typeof tlsSchema>
 
-/** A certificate and its key, checked. */
-export interface TlsPair {
-  /** The files they were read from, as the HTTP server wants them. */
+/** The texts of a certificate's file and its key's. */
+export interface TlsPem {
   cert: string
   key: string
+}
+
+/** A certificate and its key, checked. */
+export interface TlsPair {
+  pem: TlsPem
   /** Unix milliseconds. */
   expiresAt: number
   /** Host names and addresses that the certificate is for. */
@@ -31,14 +35,21 @@ export interface TlsPair {
 const SOON_MS = 7 * 24 * 3600 * 1000
 const PEM_CERTIFICATE = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g
 
+/** Reads a pair, once, and checks it. @throws MillraceError `tls-bad-pair` that names the file. */
+export async function loadTlsPair(files: { cert: string; key: string }, now: number): Promise<TlsPair> {
+  const [cert, key] = await Promise.all([read(files.cert), read(files.key)])
+  return checkTlsPair({ cert, key }, files, now)
+}
+
 /**
- * Reads a pair and checks that it can serve, because the HTTP server itself doesn't say why it cannot. An expired certificate is a
- * warning: an edge that refuses to start helps nobody.
+ * Checks that a pair can serve, because the HTTP server itself doesn't say why it cannot. An expired certificate is a warning: an edge that
+ * refuses to start helps nobody.
  *
+ * @param files that it was read from
  * @throws MillraceError `tls-bad-pair` that names the file.
  */
-export async function loadTlsPair(files: { cert: string; key: string }, now: number): Promise<TlsPair> {
-  const [certText, keyText] = await Promise.all([read(files.cert), read(files.key)])
+export function checkTlsPair(pem: TlsPem, files: { cert: string; key: string }, now: number): TlsPair {
+  const { cert: certText, key: keyText } = pem
   const chain = certificatesOf(certText, files.cert)
   const key = privateKeyOf(keyText, files.key)
   const own = chain[0]!
@@ -55,8 +66,7 @@ export async function loadTlsPair(files: { cert: string; key: string }, now: num
   }
   const expiresAt = Date.parse(own.validTo)
   return {
-    cert: files.cert,
-    key: files.key,
+    pem,
     expiresAt,
     names: namesOf(own),
     fingerprint: own.fingerprint256,

@@ -4,6 +4,8 @@ import { MillraceError } from '@millrace/common/errors'
 import type { Exchange } from './exchange.js'
 import { HeadReader } from './framing.js'
 import { head } from './head.js'
+import { withPrivateFiles } from './private-files.js'
+import type { TlsPem } from './tls.js'
 import { type ServerState, UwsExchange } from './uws-exchange.js'
 
 export interface HttpServerOptions {
@@ -15,7 +17,7 @@ export interface HttpServerOptions {
 
 export interface HttpServer {
   /** Listens on one more address; with `tls` for HTTPS, with `redirect` to send everybody to HTTPS on that port. Another process of the edge may listen on the same port. */
-  listen: (address: ListenAddress, tls?: CertificateFiles, redirect?: { port: number }) => Promise<Listener>
+  listen: (address: ListenAddress, tls?: TlsPem, redirect?: { port: number }) => Promise<Listener>
   /** Takes no further connections; answers from now on ask clients to close theirs. */
   stopListening: () => void
   readonly running: number
@@ -23,18 +25,15 @@ export interface HttpServer {
   idle: () => Promise<void>
 }
 
-export interface CertificateFiles {
-  cert: string
-  key: string
-}
-
 export interface Listener {
   readonly address: ListenAddress
   /**
-   * New connections get this certificate; those that are there go on with theirs. A second listener takes the port before the first one
-   * lets go of it: this build crashes when a running one's certificate is changed.
+   * Prepares for another certificate. What it returns puts it into force: new connections get it, those that are there go on with theirs. A
+   * second listener takes the port before the first one lets go of it: this build crashes when a running one's certificate is changed.
+   *
+   * @throws MillraceError `tls-bad-pair`; what it returns `listen-failed`, after which the old one is in force as before
    */
-  renew: (tls: CertificateFiles) => Promise<void>
+  renewal: (tls: TlsPem) => () => Promise<void>
 }
 
 /** Upstream calls this `us_listen_socket_close`. */
@@ -48,19 +47,14 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
   const reader = new HeadReader()
   const sockets = new Set<uws.us_listen_socket>()
 
-  const open = async (
-    address: ListenAddress,
-    tls: CertificateFiles | undefined,
-    redirect?: { port: number },
-  ): Promise<uws.us_listen_socket> => {
-    // TLS 1.2 is the least that this build speaks.
-    const app = tls ? uws.SSLApp({ cert_file_name: tls.cert, key_file_name: tls.key, ssl_prefer_low_memory_usage: false }) : uws.App()
+  const serving = (app: uws.TemplatedApp, redirect?: { port: number }): uws.TemplatedApp =>
     app.any('/*', (res, req) => {
       const exchange = new UwsExchange(state, res, req, reader)
       if (redirect) redirectToHttps(exchange, req.getHeader('host'), redirect.port)
       else options.handle(exchange)
       exchange.handled()
     })
+  const open = async (address: ListenAddress, app: uws.TemplatedApp): Promise<uws.us_listen_socket> => {
     const socket = await new Promise<uws.us_listen_socket | false>((resolve) => app.listen(address.host, address.port, resolve))
     if (!socket) {
       throw new MillraceError(`cannot listen on ${address.host}:${address.port}`, {
@@ -78,14 +72,17 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
 
   return {
     listen: async (address, tls, redirect) => {
-      let socket = await open(address, tls, redirect)
+      let socket = await open(address, serving(tls ? secureApp(tls) : uws.App(), redirect))
       const bound = { host: address.host, port: portOf(socket) }
       return {
         address: bound,
-        renew: async (renewed) => {
-          const next = await open(bound, renewed)
-          close(socket)
-          socket = next
+        renewal: (renewed) => {
+          const app = serving(secureApp(renewed), redirect)
+          return async () => {
+            const next = await open(bound, app)
+            close(socket)
+            socket = next
+          }
         },
       }
     },
@@ -98,6 +95,19 @@ export function createHttpServer(options: HttpServerOptions): HttpServer {
     },
     idle: () => (state.running === 0 ? Promise.resolve() : new Promise((resolve) => (state.idle = resolve))),
   }
+}
+
+/** Reads its files before it returns. TLS 1.2 is the least that this build speaks. */
+function secureApp(pem: TlsPem): uws.TemplatedApp {
+  return withPrivateFiles(pem, ({ cert, key }) => {
+    try {
+      return uws.SSLApp({ cert_file_name: cert, key_file_name: key, ssl_prefer_low_memory_usage: false })
+    } catch (error) {
+      // It says no more than that it can't.
+      const message = 'the HTTP server does not take the certificate or its key'
+      throw new MillraceError(message, { code: 'tls-bad-pair', source: 'client', retryable: false, cause: error })
+    }
+  })
 }
 
 /** RFC 9110 §15.4.9: 308, the same method and URL at the secure port. Only a host that is one goes into the answer. */

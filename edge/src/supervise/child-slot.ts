@@ -35,6 +35,8 @@ export interface SlotOptions {
   /** Its process is gone. */
   onExit: () => void
   onRestart: (reason: RestartReason, error: MillraceError) => void
+  /** Whether the service can go on while this one can't be started: it is then tried on and on, slowly. Asked at each death. */
+  spare: () => boolean
   /** It can't be started. */
   onGiveUp: (error: MillraceError) => void
   onFault: (error: Error) => void
@@ -58,6 +60,8 @@ export class ChildSlot {
   id: string | undefined
   #incarnation = 0
   #everReady = false
+  /** Died too often before it was ready, and hasn't been ready since. */
+  failing = false
   readonly #deaths: Death[] = []
   #killedFor: RestartReason | undefined
   #startError: MillraceError | undefined
@@ -65,6 +69,7 @@ export class ChildSlot {
   #ping: NodeJS.Timeout | undefined
   #retry: NodeJS.Timeout | undefined
   #whenReady: (() => void)[] = []
+  #whenTried: ((error: MillraceError | undefined) => void)[] = []
   #whenGone: (() => void)[] = []
 
   constructor(options: SlotOptions) {
@@ -140,35 +145,54 @@ export class ChildSlot {
     this.#child?.kill('SIGKILL')
   }
 
-  /** Lets its process end its work, and kills it when that takes longer; without a time at once. Nothing takes its place. */
-  async stop(timeoutMs: number): Promise<void> {
+  /**
+   * Lets its process end its work, and kills it when that takes longer; without a time at once. Nothing takes its place.
+   *
+   * @returns whether it has ended all of its work, if it had any
+   */
+  async stop(timeoutMs: number): Promise<boolean> {
     clearTimeout(this.#retry)
     const child = this.#child
     const graceful = this.state === 'ready' && timeoutMs > 0
     this.state = child ? 'stopping' : 'stopped'
     this.#wake()
-    if (!child) return
+    if (!child) return true
+    let ended = true
     const gone = new Promise<void>((resolve) => this.#whenGone.push(resolve))
     let late: NodeJS.Timeout | undefined
     if (graceful) {
       try {
-        const { metrics } = stoppedSchema.parse(await this.ask('stop', undefined, timeoutMs))
+        const { clean, metrics } = stoppedSchema.parse(await this.ask('stop', undefined, timeoutMs))
+        ended = clean
         this.#options.onLastMetrics(metrics)
         this.tell('exit')
         late = setTimeout(() => child.kill('SIGKILL'), EXIT_MS)
       } catch (error) {
+        ended = false
         this.#options.onFault(error as Error)
         child.kill('SIGKILL')
       }
     } else child.kill('SIGKILL')
     await gone
     clearTimeout(late)
+    return ended
   }
 
   /** Resolves when its process does its work, or when it was stopped. */
   ready(): Promise<void> {
     if (this.state === 'ready' || this.state === 'stopped') return Promise.resolve()
     return new Promise((resolve) => this.#whenReady.push(resolve))
+  }
+
+  /**
+   * Resolves when the process that is starting does its work, or was stopped.
+   *
+   * @throws MillraceError of that process, when it dies first; another one is tried all the same
+   */
+  async tried(): Promise<void> {
+    if (this.state === 'ready' || this.state === 'stopped') return
+    const error = await new Promise<MillraceError | undefined>((resolve) => this.#whenTried.push(resolve))
+    if (error) throw error
   }
 
   async #startProcess(child: ChildProcess, channel: ControlChannel, message: StartMessage): Promise<void> {
@@ -179,6 +203,7 @@ export class ChildSlot {
       if (this.#channel !== channel || this.state !== 'starting') return
       this.state = 'ready'
       this.#everReady = true
+      this.failing = false
       this.#wake()
     } catch (error) {
       // Also when it died: its exit, which is then under way, tells more.
@@ -213,7 +238,7 @@ export class ChildSlot {
 
   #exited(channel: ControlChannel, how: string): void {
     if (this.#channel !== channel) return
-    const { onChange, onExit, onRestart, onGiveUp, limits, name } = this.#options
+    const { onChange, onExit, onRestart, onGiveUp, spare, limits, name } = this.#options
     const wasReady = this.state === 'ready'
     const stopping = this.state === 'stopping' || this.state === 'stopped'
     clearTimeout(this.#ping)
@@ -238,21 +263,31 @@ export class ChildSlot {
     if (this.#deaths.length > limits.maxDeaths) this.#deaths.shift()
     const decision = decideRestart(this.#deaths, limits)
     // What no second try can change, such as a bad config, is told at once while nothing runs yet.
-    if (decision.kind === 'give-up' || (!this.#everReady && this.#startError?.retryable === false)) {
+    if (decision.kind === 'give-up' || (!this.#everReady && this.#startError?.retryable === false)) this.failing = true
+    if (this.failing && !spare()) {
       this.state = 'stopped'
-      this.#wake()
+      this.#wake(error)
       onGiveUp(error)
       return
     }
+    this.#wakeTried(error)
     onRestart(reason, error)
-    if (decision.afterMs === 0) this.start()
-    else this.#retry = setTimeout(() => this.start(), decision.afterMs)
+    const afterMs = this.failing || decision.kind === 'give-up' ? limits.maxBackoffMs : decision.afterMs
+    if (afterMs === 0) this.start()
+    else this.#retry = setTimeout(() => this.start(), afterMs)
   }
 
-  #wake(): void {
+  #wake(error?: MillraceError): void {
     const waiting = this.#whenReady
     this.#whenReady = []
     for (const resolve of waiting) resolve()
+    this.#wakeTried(error)
+  }
+
+  #wakeTried(error: MillraceError | undefined): void {
+    const waiting = this.#whenTried
+    this.#whenTried = []
+    for (const resolve of waiting) resolve(error)
   }
 }
 

@@ -15,7 +15,10 @@ export interface RunningChild {
   /** `registry.getMetricsAsJSON()`. */
   metrics: () => Promise<unknown>
   status?: () => unknown
-  /** Checks a new config and prepares for it; what it returns puts it into force, and is called only when every process could prepare. */
+  /**
+   * Checks a new config and prepares for it; what it returns puts it into force, and is called only when every process could prepare. When
+   * that throws, the old one is to be in force, whole.
+   */
   prepareReload?: (config: unknown) => Promise<() => void | Promise<void>>
   /** Opens its log files anew. */
   reopenLogs?: () => void | Promise<void>

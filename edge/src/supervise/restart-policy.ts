@@ -1,7 +1,7 @@
 export interface RestartLimits {
   /** So many deaths in a row, all before it was ready … */
   maxDeaths: number
-  /** … within so long, in milliseconds: it can't start, and trying on would only hide why. */
+  /** … within so long, in milliseconds: it can't start. Trying on as before would only hide why. */
   windowMs: number
   firstBackoffMs: number
   maxBackoffMs: number

@@ -37,7 +37,7 @@ export interface SupervisorOptions {
   limits?: RestartLimits
   times?: SlotTimes
   log: Logger
-  /** After the start: a child that can't be started any more. The service is to exit with this error. */
+  /** After the start: the keeper, or the last one of all workers, can't be started any more. The service is to exit with this error. */
   onGiveUp: (error: MillraceError) => void
 }
 
@@ -166,7 +166,8 @@ export class Supervisor {
   }
 
   /**
-   * Gives every child a new config: first all prepare for it, then all put it into force. When one can't, all keep the old one.
+   * Gives every child a new config: first all prepare for it, then all put it into force. When one can't prepare for it, or the first one
+   * can't put it into force, all keep the old one.
    *
    * @throws MillraceError of the child that can't
    */
@@ -174,10 +175,25 @@ export class Supervisor {
     return this.#inTurn(async () => {
       const prepared = this.#ready().map((slot) => ({ slot, id: slot.id }))
       const answers = await Promise.allSettled(prepared.map(({ slot }) => slot.ask('prepare', config, RELOAD_MS)))
+      const discard = () => {
+        for (const { slot } of prepared) slot.tell('discard')
+      }
       const failed = answers.find((answer) => answer.status === 'rejected')
       if (failed) {
-        for (const { slot } of prepared) slot.tell('discard')
+        discard()
         throw failed.reason
+      }
+      const first = prepared.find(({ slot, id }) => slot.role === 'worker' && slot.id === id)
+      if (first) {
+        try {
+          await first.slot.ask('apply', undefined, RELOAD_MS)
+        } catch (error) {
+          // Without an answer nobody knows what it has in force; it comes back with the old one.
+          if (error instanceof MillraceError && error.code === 'child-silent') first.slot.kill('hung')
+          discard()
+          throw error
+        }
+        this.#configOf.set(first.slot, config)
       }
       // From here on: who starts meanwhile or dies of it comes back with the new one.
       this.#config = config
@@ -195,14 +211,18 @@ export class Supervisor {
     await Promise.all(this.#ready().map((slot) => slot.ask('reopen', undefined, ASK_MS)))
   }
 
-  /** Replaces the workers one after the other, each after it has ended its transfers: for an upgrade. */
+  /**
+   * Replaces the workers one after the other, each after it has ended its transfers: for an upgrade.
+   *
+   * @throws MillraceError of a worker that didn't come back: the later ones are left as they are
+   */
   restartWorkers(): Promise<void> {
     return this.#inTurn(async () => {
       for (const slot of this.#workers) {
         if (this.#stopping) return
         await slot.stop(this.#options.drainTimeoutMs + STOP_SLACK_MS)
         slot.start()
-        await Promise.race([slot.ready(), this.#givenUp])
+        await slot.tried()
         this.#own.restarted(slot.role, 'asked')
       }
     })
@@ -222,11 +242,9 @@ export class Supervisor {
       {
         name: 'workers',
         timeoutMs: stopMs + 2000,
-        run: async () => {
-          await Promise.all(this.#workers.map((slot) => slot.stop(stopMs)))
-        },
+        run: () => stopCleanly(this.#workers, stopMs),
       },
-      { name: 'keeper', timeoutMs: STOP_SLACK_MS + 2000, run: () => this.#keeper.stop(STOP_SLACK_MS) },
+      { name: 'keeper', timeoutMs: STOP_SLACK_MS + 2000, run: () => stopCleanly([this.#keeper], STOP_SLACK_MS) },
       { name: 'admin', timeoutMs: 1000, run: () => this.#admin?.close() },
       { name: 'socket', timeoutMs: 1000, run: () => rm(this.#folder, { recursive: true, force: true }) },
     ]
@@ -309,6 +327,8 @@ export class Supervisor {
         this.#own.restarted(role, reason)
         log.error({ err: error, child: name, reason, detail: error.detail }, 'child is replaced')
       },
+      // What keeps one worker from starting mostly keeps the next one too, but those that run go on serving.
+      spare: () => this.#started && role === 'worker' && this.#workers.some((other) => other !== slot && !other.failing),
       onGiveUp: (error) => {
         this.#giveUp(error)
         if (this.#started) onGiveUp(error)
@@ -350,4 +370,12 @@ export class Supervisor {
     this.#tail = done.catch(() => undefined)
     return done
   }
+}
+
+/** @throws MillraceError `unclean-stop` when one has left work undone: its own log says what. */
+async function stopCleanly(slots: readonly ChildSlot[], timeoutMs: number): Promise<void> {
+  const ended = await Promise.all(slots.map((slot) => slot.stop(timeoutMs)))
+  const left = slots.filter((_, index) => !ended[index]).map((slot) => slot.name)
+  if (left.length === 0) return
+  throw new MillraceError(`not stopped cleanly: ${left.join(', ')}`, { code: 'unclean-stop', source: 'internal', retryable: false })
 }
