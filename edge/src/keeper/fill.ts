@@ -162,7 +162,7 @@ export class FillRun extends Growing implements Fill {
     const judged = { status: answer.status, headers: answer.headers, length: answer.length, requestedAt }
     const verdict = policy.judge(judged, resourceOf(upstream), now(), maxObject, this.#deps.stale)
     if (!verdict.store) return this.#pass(answer, verdict.reason)
-    const target = targetOf(key, upstream, answer.headers.vary, variants)
+    const target = await targetOf(key, upstream, answer.headers.vary, variants, this.#deps.shelves)
     if (!target) return this.#pass(answer, 'vary')
     const headers = policy.storableHeaders(answer.fields, upstream.mode)
     if (!headers) return this.#pass(answer, 'head-too-large')
@@ -299,6 +299,10 @@ export class FillRun extends Growing implements Fill {
     } catch (error) {
       onFault('commit', error)
     }
+    const { stale } = this.#task
+    const asked = this.request.key.hash
+    // It was asked for under a key that it has no more.
+    if (stale && asked !== target.key.hash) await store.drop(asked, stale.id)
     return 'stored'
   }
 

@@ -30,7 +30,7 @@ export class Flights<F extends Flight> {
   readonly #joinable: (fill: F) => boolean
   readonly #flights = new Map<string, Entry<F>>()
   /** Also those that nobody can join any more but that still clean up. */
-  readonly #running = new Set<Promise<void>>()
+  readonly #running = new Map<Entry<F>, Promise<void>>()
   #joined = 0
 
   constructor(limits: FlightLimits, joinable: (fill: F) => boolean) {
@@ -51,6 +51,12 @@ export class Flights<F extends Flight> {
   peek(key: string): F | undefined {
     const flight = this.#flights.get(key)
     return flight && this.#joinable(flight.fill) ? flight.fill : undefined
+  }
+
+  /** Whether there is such a fill, also one that nobody can join any more. */
+  some(wanted: (fill: F) => boolean): boolean {
+    for (const { fill } of this.#running.keys()) if (wanted(fill)) return true
+    return false
   }
 
   /**
@@ -81,17 +87,17 @@ export class Flights<F extends Flight> {
     const flight: Entry<F> = { fill, startedAt: performance.now(), joins: 0, waiting: undefined }
     this.#flights.set(key, flight)
     const running = ended.then(() => {
-      this.#running.delete(running)
+      this.#running.delete(flight)
       flight.waiting?.stop()
       if (this.#flights.get(key) === flight) this.#flights.delete(key)
     })
-    this.#running.add(running)
+    this.#running.set(flight, running)
     return { kind: 'fill', fill, led: true }
   }
 
   /** Resolves when what runs now has ended. */
   async idle(): Promise<void> {
-    await Promise.all(this.#running)
+    await Promise.all(this.#running.values())
   }
 }
 

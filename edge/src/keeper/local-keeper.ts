@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import type { EntryMeta } from '../cache/entry-meta.js'
-import type { CacheKey } from '../cache/key.js'
+import { type CacheKey, cacheKey } from '../cache/key.js'
 import type { CacheStore } from '../cache/store.js'
 import { uniqueNames } from '../cache/unique-names.js'
 import type { FillRequest, Keeper, MissCause, Opened, PassReason } from './contract.js'
@@ -58,7 +58,13 @@ export class LocalKeeper implements Keeper {
     this.#store = store
     this.#guarded = new GuardedStore(store, dependencies.onFault)
     const newId = uniqueNames(16)
-    this.#deps = { ...dependencies, newId, store: this.#guarded, memory: this.#memory, shelves: new VariantShelves(store, newId) }
+    this.#deps = {
+      ...dependencies,
+      newId,
+      store: this.#guarded,
+      memory: this.#memory,
+      shelves: new VariantShelves({ store, purges, newId }),
+    }
     this.#options = options
     this.#flights = new Flights(
       { maxFlights: options.maxFills, maxJoins: options.maxWaiters, lockTimeoutMs: options.lockTimeoutMs },
@@ -98,6 +104,20 @@ export class LocalKeeper implements Keeper {
 
   mayHave(hash: string): boolean {
     return this.#store.has(hash)
+  }
+
+  /**
+   * Whether anything of a resource in generic mode may be served, by this process or another: it is stored, or on its way. Its variants
+   * are not, without the entry under its own key. What was evicted lately may still be open elsewhere, and what is on a disk that is out
+   * comes back with it.
+   *
+   * @param keyText the resource's own key
+   */
+  mayServe(keyText: string): boolean {
+    const { hash } = cacheKey(keyText)
+    if (this.#store.has(hash) || this.#store.evicted(hash)) return true
+    if (this.#store.stats().some((disk) => disk.state === 'out')) return true
+    return this.#flights.some(({ key }) => key === keyText || key.startsWith(`${keyText} `))
   }
 
   used(hash: string): void {
