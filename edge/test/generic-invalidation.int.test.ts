@@ -1,8 +1,12 @@
-import { readFile } from 'node:fs/promises'
+import { mkdir, readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { until } from '@millrace/common/testing/until'
 import { describe, expect, it } from 'vitest'
-import { segment } from './edge.js'
-import { genericSite } from './generic-site.js'
+import { segment, tempFolder } from './edge.js'
+import { answering, genericSite, PATHS } from './generic-site.js'
+import { startOrigin } from './origin.js'
+import { EdgeProcess } from './processes.js'
+import { viewerOfEach } from './viewers.js'
 
 const FRESH = { 'cache-control': 'max-age=60' }
 
@@ -42,6 +46,18 @@ describe('an unsafe request', () => {
     expect(await site.ask({}, '/app/b')).toEqual(['new', 'miss'])
   })
 
+  it('that was executed is answered, and takes effect, also when no disk takes the purge', async () => {
+    site.serve((request) => (request.method === 'GET' ? { headers: FRESH } : { status: 201, body: 'done' }))
+    await site.ask()
+    const log = join(site.folder, 'purges.jsonl')
+    await rm(log)
+    await mkdir(log)
+    const answer = await post('/app/a')
+    expect([answer.status, answer.body.toString()]).toEqual([201, 'done'])
+    expect(await site.ask()).toEqual(['body 3', 'miss'])
+    expect(await site.edge.count('cache_faults_total', { name: 'operation', value: 'invalidate' })).toBe(1)
+  })
+
   it('leaves media alone', async () => {
     const media = `/o1${segment(1)}`
     site.origin.behave((_request, response) => void response.writeHead(200, { ...FRESH, 'content-length': 1 }).end('x'))
@@ -51,4 +67,37 @@ describe('an unsafe request', () => {
     await site.edge.idle()
     expect((await site.edge.get(media)).headers['x-cache']).toBe('hit')
   })
+})
+
+it('an unsafe request during which the keeper dies is answered, and takes effect in both workers', async () => {
+  const folder = await tempFolder()
+  const origin = await startOrigin()
+  const edge = await EdgeProcess.start(folder.path, [origin], { workers: 2, paths: PATHS })
+  try {
+    let version = 1
+    const pages = answering(() => ({ headers: FRESH, body: `version ${version}` }))
+    origin.behave((request, response) => {
+      if (request.method === 'GET') return pages(request, response)
+      version = 2
+      process.kill(edge.roles().keeper!, 'SIGKILL')
+      response.writeHead(201, { 'content-length': 4 }).end('done')
+    })
+    const viewers = await viewerOfEach(edge.port, edge.roles().workers)
+    const seen = async () => {
+      const bodies = []
+      for (const viewer of viewers) bodies.push((await viewer.get('/app/a')).body.toString())
+      await edge.idle()
+      return bodies
+    }
+    expect(await seen()).toEqual(['version 1', 'version 1'])
+    const { status, body } = await edge.get('/app/a', {}, 'POST')
+    expect([status, body.toString()]).toEqual([201, 'done'])
+    await until('the effect in both', async () => (await seen()).every((text) => text === 'version 2'))
+    await until('what is stored anew', async () => (await viewers[0]!.get('/app/a')).headers['x-cache'] === 'hit')
+    for (const viewer of viewers) viewer.close()
+  } finally {
+    await edge.end()
+    await origin.stop()
+    await folder.remove()
+  }
 })

@@ -6,6 +6,8 @@ import { FillView, forOthers } from './fill-view.js'
 export interface Flight extends Fill {
   /** The head's promise is settled. */
   readonly told: boolean
+  /** A newer fill of its key has begun: what it brings must not take the place of what that one has stored. */
+  supersede(): void
 }
 
 export interface FlightLimits {
@@ -83,6 +85,7 @@ export class Flights<F extends Flight> {
    */
   lead(key: string, start: () => { fill: F; ended: Promise<void> }): Opened {
     if (this.#running.size >= this.#limits.maxFlights) throw busy('too many fills are running')
+    this.#flights.get(key)?.fill.supersede()
     const { fill, ended } = start()
     const flight: Entry<F> = { fill, startedAt: performance.now(), joins: 0, waiting: undefined }
     this.#flights.set(key, flight)
