@@ -31,6 +31,7 @@ describe('a keeper that is still starting', () => {
       onLastMetrics: () => undefined,
       onExit: () => undefined,
       onRestart: () => undefined,
+      spare: () => false,
       onGiveUp: (error) => faults.push(error),
       onFault: (error) => faults.push(error),
     })

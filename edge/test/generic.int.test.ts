@@ -46,7 +46,7 @@ describe('generic mode', () => {
       incoming.on('end', () => {
         bodies.push(body)
         const { status = 200, headers = {}, body: text = `body ${number}` } = script(incoming, number)
-        const bodiless = status === 204 || status === 304
+        const bodiless = status === 204 || status === 205 || status === 304
         response.writeHead(status, bodiless ? headers : { 'content-length': Buffer.byteLength(text), ...headers })
         response.end(bodiless || incoming.method === 'HEAD' ? undefined : text)
       })
@@ -163,6 +163,18 @@ describe('generic mode', () => {
       expect([hit.headers['x-cache'], hit.headers['content-length'], methods]).toEqual(['hit', '6', ['HEAD', 'GET']])
     })
 
+    it('ends a 205 with its head, stored or not, so that no client waits for a body', async () => {
+      for (const control of ['no-store', 'max-age=60']) {
+        always({ 'cache-control': control, 'content-length': '0' }, 205)
+        for (const method of ['GET', 'GET', 'HEAD', 'POST']) {
+          const answer = await raw(edge.port, `${method} /app/a HTTP/1.1\r\nHost: h\r\n\r\n`)
+          expect(answer.text).toMatch(/^HTTP\/1\.1 205 [\s\S]*\r\ncontent-length: 0\r\n/i)
+          expect(answer.closed).toBe(false)
+          await edge.idle()
+        }
+      }
+    })
+
     it('answers ranges, also several, and what cannot be satisfied', async () => {
       serve(() => ({ headers: { 'cache-control': 'max-age=60', etag: '"a"' }, body: 'x'.repeat(500) }))
       const first = await edge.get('/app/a', { range: 'bytes=1-2' })
@@ -184,8 +196,21 @@ describe('generic mode', () => {
       const answer = await edge.get('/app/a', { 'if-none-match': 'W/"a"' })
       expect([answer.status, answer.headers.etag, answer.headers['content-length']]).toEqual([304, '"a"', undefined])
       expect((await edge.get('/app/a', { 'if-modified-since': MODIFIED })).status).toBe(304)
-      expect((await edge.get('/app/a', { 'if-match': '"b"' })).status).toBe(412)
       expect(origin.requests.length).toBe(1)
+    })
+
+    it.each([
+      ['if-match', '"b"'],
+      ['if-unmodified-since', MODIFIED],
+    ])('%s is for the origin to judge, whatever is stored', async (name, value) => {
+      serve((incoming) => ({
+        status: incoming.headers[name] === value ? 412 : 200,
+        headers: { 'cache-control': 'max-age=60', etag: '"a"' },
+      }))
+      await text()
+      for (const method of ['GET', 'HEAD'] as const) expect((await edge.get('/app/a', { [name]: value }, method)).status).toBe(412)
+      expect((await edge.get('/app/a', { [name]: value, 'cache-control': 'only-if-cached' })).status).toBe(504)
+      expect(await phase()).toBe('hit')
     })
 
     it('do not make a miss fetch less than the whole', async () => {

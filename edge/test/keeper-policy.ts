@@ -24,6 +24,8 @@ export const simplePolicy: Policy = {
     const etag = headerOf(meta, 'etag')
     return etag === undefined ? [] : [['if-none-match', etag]]
   },
+  servesAsIs: (meta, _fields, now) => meta.freshUntil > now,
+  isShared: (meta) => !/no-cache/.test(headerOf(meta, 'cache-control') ?? ''),
   storableHeaders: (fields) => {
     const kept = fields.filter(([name]) => !EDGE_FIELDS.has(name))
     return kept.every(([, value]) => value.length <= 2048) ? kept : undefined

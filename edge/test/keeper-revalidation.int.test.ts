@@ -2,6 +2,7 @@ import { until } from '@millrace/common/testing/until'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { HeaderField } from '../src/cache/entry-meta.js'
 import { cacheKey } from '../src/cache/key.js'
+import { variantKey } from '../src/cache/vary.js'
 import type { FillRequest } from '../src/keeper/contract.js'
 import { type Behaviour, bytesOf, serveBytes, serveStatus, startOrigin, type TestOrigin } from './origin.js'
 import { findIn, readAll, startKeeper, type TestKeeper } from './test-keeper.js'
@@ -174,13 +175,16 @@ describe('a keeper in generic mode', () => {
 
   it('stores variants under keys of their own, says so under the key of the resource, and bounds their number', async () => {
     o1.behave(byLanguage)
-    const variant = (language: string) => cacheKey(`o1 /v accept-language=${language}`)
+    const base = cacheKey('o1 /v')
+    let marker = ''
+    const variant = (language: string) => variantKey(base, marker, `accept-language=${language}`)
     for (let i = 0; i < 10; i++) {
       const language = `x${i}`
       // The first finds nothing that says by what the resource varies.
       const key = i === 0 ? undefined : variant(language)
       expect(await text(request('/v', [['accept-language', language]], key))).toBe(language)
       await test.keeper.idle()
+      marker ||= (await test.store.open(base))!.meta.id
     }
     expect(await text(request('/v'))).toBe('varies')
     const stored = Array.from({ length: 10 }, (_, i) => test.store.has(variant(`x${i}`).hash))

@@ -41,4 +41,12 @@ describe('a purge of the exact URL of a generic path', () => {
     // Each takes the place of the one that was purged; one more file says by what they vary.
     expect((await cacheFiles(at.folder)).entries.length).toBe(LANGUAGES.length + 1)
   })
+
+  it.each(['url', 'all', 'POST'])('lets the successors of its variants be stored (%s)', async (how) => {
+    await store([PAGE])
+    if (how === 'POST') await at.edge.get(PAGE, {}, 'POST')
+    else await at.purge(how === 'all' ? { scope: 'all' } : { scope: 'url', url: PAGE })
+    for (const language of LANGUAGES) expect(await ask(PAGE, language)).toBe(`200 miss ${PAGE} ${language} 2`)
+    for (const language of LANGUAGES) expect(await ask(PAGE, language)).toBe(`200 hit ${PAGE} ${language} 2`)
+  })
 })

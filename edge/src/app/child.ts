@@ -10,6 +10,7 @@ import { KeeperServer } from '../keeper/ipc/server.js'
 import { diskFaultMetrics, originMetrics } from '../metrics/edge-metrics.js'
 import type { CacheOperation } from '../metrics/labels.js'
 import { carryOut } from '../purge/carry-out.js'
+import { invalidate } from '../purge/invalidate.js'
 import { formatRecord, parseRecord, purgeScopeSchema } from '../purge/record.js'
 import { PurgeTable } from '../purge/table.js'
 import type { Parent, RunningChild } from '../supervise/child.js'
@@ -50,9 +51,7 @@ async function startKeeper({ config }: InForce, start: StartMessage, parent: Par
   const tell = (record: Parameters<typeof formatRecord>[0]) => told.server!.broadcastPurge(formatRecord(record))
   const server = await KeeperServer.listen({
     keeper,
-    invalidate: async (keys) => {
-      for (const key of keys) await carryOut({ scope: 'url', key }, { log: purgeLog, tell })
-    },
+    invalidate: (keys) => invalidate(keys, { log: purgeLog, tell, mayServe: (key) => keeper.mayServe(key) }),
     path: start.socketPath,
     purges: () => purges.snapshot(),
     onLate: (workers) => parent.late(workers),

@@ -1,7 +1,8 @@
 import type { CacheKey } from '../cache/key.js'
 import type { Config } from '../config.js'
 import type { OpenFiles } from '../entries/open-files.js'
-import { type GenericDependencies, handleGeneric } from '../generic/handler.js'
+import type { GenericDependencies } from '../generic/contract.js'
+import { handleGeneric } from '../generic/handler.js'
 import { matchPath } from '../generic/match.js'
 import type { Exchange } from '../http/exchange.js'
 import type { Sending } from '../http/send.js'
@@ -12,6 +13,7 @@ import type { FillFiles } from '../keeper/fill-files.js'
 import type { OriginGroup } from '../origin/contract.js'
 import type { Trace } from '../origin/trace.js'
 import type { PurgeView } from '../purge/contract.js'
+import { RetriedInvalidations } from '../purge/retried-invalidations.js'
 
 export interface GenericWiring {
   keeper: Keeper
@@ -25,7 +27,7 @@ export interface GenericWiring {
   trace: (exchange: Exchange) => Trace
   /** Answers, or cuts, a request that failed. */
   fail: (exchange: Exchange, error: unknown) => void
-  onFault: (operation: 'open', error: unknown) => void
+  onFault: (operation: 'open' | 'invalidate', error: unknown) => void
   now: () => number
 }
 
@@ -65,7 +67,7 @@ export function genericHandler(config: Config, wiring: GenericWiring): (exchange
       }),
     origins,
     paths,
-    invalidate,
+    invalidations: new RetriedInvalidations({ invalidate, onFault: (error) => onFault('invalidate', error) }),
     sending,
     now,
   }

@@ -7,6 +7,7 @@ import type { Config } from '../config.js'
 import type { KeeperListener } from '../keeper/contract.js'
 import { diskFaultMetrics } from '../metrics/edge-metrics.js'
 import { carryOut } from '../purge/carry-out.js'
+import { invalidate } from '../purge/invalidate.js'
 import { type AdminSources, edgeAdmin } from './admin.js'
 import { pairOf } from './child-config.js'
 import type { ReadConfig } from './config-file.js'
@@ -73,9 +74,7 @@ export async function startEdge(config: Config, dependencies: EdgeDependencies):
       fallback: undefined,
       origins,
       purges,
-      invalidate: async (keys) => {
-        for (const key of keys) await carryOut({ scope: 'url', key }, { log: purgeLog, tell })
-      },
+      invalidate: (keys) => invalidate(keys, { log: purgeLog, tell, mayServe: (key) => keeper.mayServe(key) }),
       places: store.places,
       faults,
       onFault,

@@ -1,5 +1,6 @@
+import { fieldValue } from '../http/fields.js'
 import { type CacheControl, parseCacheControl, parseDeltaSeconds } from './cache-control.js'
-import { type EntryMeta, headerOf } from './entry-meta.js'
+import { type EntryMeta, type HeaderField, headerOf } from './entry-meta.js'
 import { staleForbidden } from './freshness.js'
 import { governing } from './targeted.js'
 
@@ -55,6 +56,8 @@ export function requestDirectives(cacheControl: string | undefined, pragma: stri
   }
 }
 
+export type ServedMeta = StoredTimes & Pick<EntryMeta, 'bornAt' | 'headers'>
+
 /**
  * What to do with a stored entry for one request.
  *
@@ -65,19 +68,46 @@ export function requestDirectives(cacheControl: string | undefined, pragma: stri
  */
 export type Use = 'serve' | 'background' | 'validate' | 'forward'
 
-export function useOf(meta: StoredTimes & Pick<EntryMeta, 'bornAt' | 'headers'>, directives: RequestDirectives, now: number): Use {
+export function useOf(meta: ServedMeta, directives: RequestDirectives, now: number): Use {
   const state = staleness(meta, now)
   const age = now - meta.bornAt
-  // §5.2.1.1, §5.2.1.3, §5.2.1.4
-  const wanted =
-    !directives.noCache && (directives.maxAge === undefined || age <= directives.maxAge) && meta.freshUntil - now >= directives.minFresh
-  if (state === 'fresh') return wanted ? 'serve' : 'forward'
+  if (state === 'fresh') return isWanted(meta, directives, now) ? 'serve' : 'forward'
   // §5.2.1.2: max-stale "will accept a response that has exceeded its freshness lifetime"; the origin's directives stand above it (§4.2.4).
   const accepts = now - meta.freshUntil < directives.maxStale && !staleForbidden(storedControl(meta))
   const inTime =
     !directives.noCache && directives.minFresh === 0 && (directives.maxAge === undefined || age <= directives.maxAge + directives.maxStale)
   if (accepts && inTime) return 'serve'
   return state === 'while-revalidate' && inTime ? 'background' : 'validate'
+}
+
+/** Whether a request may have a response as it is, stored or still coming. @param fields of the request, names in lower case */
+export function servesAsIs(meta: ServedMeta, fields: readonly HeaderField[], now: number): boolean {
+  return useOf(meta, directivesOf(fields), now) === 'serve'
+}
+
+/**
+ * Whether the response to one request is one to another, too, that had come before it was there. RFC 9111 §4 lets a cache collapse requests,
+ * and has it forward those for which it can't use what comes. Who asked before has lost nothing by a short lifetime. But no-cache "MUST NOT be
+ * used to satisfy any other request" (§5.2.2.4), and what a request wants holds unless the first one had asked for it as well.
+ */
+export function isShared(meta: ServedMeta, asked: readonly HeaderField[], fields: readonly HeaderField[], now: number): boolean {
+  if (validatedAtEachUse(meta)) return false
+  const alike = ['cache-control', 'pragma'].every((name) => fieldValue(asked, name) === fieldValue(fields, name))
+  return alike || isWanted(meta, directivesOf(fields), now)
+}
+
+/** §5.2.1.1, §5.2.1.3, §5.2.1.4 */
+function isWanted(meta: ServedMeta, { noCache, maxAge, minFresh }: RequestDirectives, now: number): boolean {
+  return !noCache && (maxAge === undefined || now - meta.bornAt <= maxAge) && (minFresh === 0 || meta.freshUntil - now >= minFresh)
+}
+
+function directivesOf(fields: readonly HeaderField[]): RequestDirectives {
+  return requestDirectives(fieldValue(fields, 'cache-control'), fieldValue(fields, 'pragma'))
+}
+
+/** Whether its origin wants to be asked before each use (RFC 9111 §5.2.2.4). */
+export function validatedAtEachUse(meta: Pick<EntryMeta, 'headers'>): boolean {
+  return storedControl(meta).has('no-cache')
 }
 
 function storedControl(meta: Pick<EntryMeta, 'headers'>): CacheControl {

@@ -1,5 +1,5 @@
 import { FIELD_NAME, type HeaderField } from './entry-meta.js'
-import { cacheKey } from './key.js'
+import { type CacheKey, cacheKey } from './key.js'
 
 const MAX_NAMES = 16
 /** Of the text that selects a variant; more is not worth a place in the cache. */
@@ -37,6 +37,15 @@ export function variantText(varies: readonly string[], fields: readonly HeaderFi
   }
   const text = parts.join('&')
   return text.length > MAX_TEXT ? undefined : cacheKey(text).hash
+}
+
+/**
+ * The key of a variant. Neither an origin id, nor a URL, nor what selects a variant contains a space.
+ *
+ * @param marker id of the entry under the resource's own key that leads to it
+ */
+export function variantKey(base: CacheKey, marker: string, text: string): CacheKey {
+  return cacheKey(`${base.text} ${marker}-${text}`)
 }
 
 function normalised(name: string, value: string): string {

@@ -3,7 +3,7 @@ import { checkPreconditions, type Preconditions } from '@millrace/common/http/co
 import { contentRange, ifRangeHolds, parseRanges } from '@millrace/common/http/range'
 import type { BodyReader } from '../cache/body.js'
 import { type FillMeta, type HeaderField, headerOf } from '../cache/entry-meta.js'
-import type { Exchange } from '../http/exchange.js'
+import type { Exchange, ResponseHead } from '../http/exchange.js'
 import { fieldValue } from '../http/fields.js'
 import { multipart } from '../http/multipart.js'
 import { type Piece, type Sending, sendPieces, sendStream, sendToEnd } from '../http/send.js'
@@ -20,10 +20,13 @@ export interface StoredAnswer {
   sending: Sending
 }
 
-/** Statuses that never have a body (RFC 9110 §6.4.1). */
-export function bodiless(status: number): boolean {
-  return status === 204 || status === 205 || status === 304
+/** Statuses whose answer ends with its head, whatever it says of a length (RFC 9112 §6.3). */
+function endsWithHead(status: number): boolean {
+  return status === 204 || status === 304
 }
+
+/** RFC 9110 §15.3.6: "a server MUST NOT generate content in a 205 response", but has to say so by its framing. */
+const RESET_CONTENT = 205
 
 /**
  * Answers a GET or HEAD from a stored or growing response. RFC 9110 §13.2.1: preconditions count only where the answer without them would be
@@ -36,10 +39,11 @@ export async function answerStored(exchange: Exchange, { meta, body, fields, sai
   const headOf = (status: number, extra?: readonly HeaderField[]) => storedHead(status, meta, now, said, extra)
   const validators = { etag: headerOf(meta, 'etag'), lastModified: headerOf(meta, 'last-modified'), receivedAt: meta.bornAt }
   const ok = meta.status >= 200 && meta.status < 300
-  const verdict = ok ? checkPreconditions(exchange.method, preconditions(fields), validators) : 'proceed'
-  if (verdict === 'not-modified') return exchange.answerHead(headOf(304))
-  if (verdict === 'failed') return exchange.answer(headOf(412), '')
-  if (bodiless(meta.status)) return exchange.answerHead(headOf(meta.status))
+  // If-Match and If-Unmodified-Since never come here.
+  if (ok && checkPreconditions(exchange.method, preconditions(fields), validators) === 'not-modified')
+    return exchange.answerHead(headOf(304))
+  if (endsWithHead(meta.status)) return exchange.answerHead(headOf(meta.status))
+  if (meta.status === RESET_CONTENT) return answerEmpty(exchange, headOf(meta.status))
   if (exchange.method === 'HEAD') return exchange.answerHead(headOf(meta.status), meta.length)
   if (meta.length === undefined) return sendToEnd(exchange, headOf(meta.status), body, sending)
   const length = meta.length
@@ -68,17 +72,22 @@ export async function answerStored(exchange: Exchange, { meta, body, fields, sai
 export async function answerPassed(exchange: Exchange, answer: OriginAnswer, said: Said, sending: Sending): Promise<void> {
   exchange.decision = said.decision
   const head = passedHead(answer, said)
-  if (bodiless(answer.status) || exchange.method === 'HEAD') {
+  if (endsWithHead(answer.status) || answer.status === RESET_CONTENT || exchange.method === 'HEAD') {
     answer.discard()
-    return exchange.answerHead(head, bodiless(answer.status) ? undefined : answer.length)
+    if (answer.status === RESET_CONTENT) return answerEmpty(exchange, head)
+    return exchange.answerHead(head, endsWithHead(answer.status) ? undefined : answer.length)
   }
   return sendStream(exchange, head, answer, sending)
 }
 
+function answerEmpty(exchange: Exchange, head: ResponseHead): void {
+  if (exchange.method === 'HEAD') exchange.answerHead(head, 0)
+  else exchange.answer(head, '')
+}
+
+/** Those that a cache may decide by itself (RFC 9111 §4.3.2). */
 export function preconditions(fields: readonly HeaderField[]): Preconditions {
   return {
-    ifMatch: fieldValue(fields, 'if-match'),
-    ifUnmodifiedSince: fieldValue(fields, 'if-unmodified-since'),
     ifNoneMatch: fieldValue(fields, 'if-none-match'),
     ifModifiedSince: fieldValue(fields, 'if-modified-since'),
   }

@@ -1,6 +1,6 @@
 import { type EntryMeta, type HeaderField, headerOf } from '../cache/entry-meta.js'
 import { type CacheKey, cacheKey } from '../cache/key.js'
-import { variantText, varyNames } from '../cache/vary.js'
+import { variantKey, variantText, varyNames } from '../cache/vary.js'
 
 /** What an entry's head can hold beside the fields. */
 const MAX_TEXT = 2000
@@ -12,9 +12,13 @@ export function genericKey(origin: string, target: string): CacheKey | undefined
 }
 
 /** The key of the variant that a request selects. @returns undefined when what selects it is too long */
-export function selectedKey(base: CacheKey, marker: Pick<EntryMeta, 'varies'>, fields: readonly HeaderField[]): CacheKey | undefined {
+export function selectedKey(
+  base: CacheKey,
+  marker: Pick<EntryMeta, 'id' | 'varies'>,
+  fields: readonly HeaderField[],
+): CacheKey | undefined {
   const text = variantText(marker.varies ?? [], fields)
-  return text === undefined ? undefined : cacheKey(`${base.text} ${text}`)
+  return text === undefined ? undefined : variantKey(base, marker.id, text)
 }
 
 /** The resource's own key text of any of its keys: what is purged or invalidated under it takes all variants with it. */

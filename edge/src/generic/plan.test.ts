@@ -39,6 +39,17 @@ describe('plan', () => {
     expect(of('GET', [['content-length', '0']])).toMatchObject({ kind: 'lookup', fields: [] })
   })
 
+  it.each(['if-match', 'if-unmodified-since'])('leaves what %s means to the origin', (name) => {
+    for (const method of ['GET', 'HEAD']) {
+      expect(of(method, [[name, 'x']])).toMatchObject({ kind: 'forward', why: 'request', unsafe: false, fields: [[name, 'x']] })
+    }
+    const onlyCached: HeaderField[] = [
+      [name, 'x'],
+      ['cache-control', 'only-if-cached'],
+    ]
+    expect(of('GET', onlyCached)).toMatchObject({ kind: 'refuse', status: 504 })
+  })
+
   it('keeps the query in the target, and says nothing of one request to the fill for all', () => {
     const fields: HeaderField[] = [
       ['host', 'h'],

@@ -26,6 +26,8 @@ export type Plan =
   | { kind: 'lookup'; target: string; fields: HeaderField[]; fillFields: HeaderField[]; directives: RequestDirectives }
   | { kind: 'forward'; target: string; fields: HeaderField[]; unsafe: boolean; why: 'method' | 'request'; hasBody: boolean }
 
+export type LookupPlan = Extract<Plan, { kind: 'lookup' }>
+
 /** RFC 9110 §9.2.1 and the method registry. What isn't listed has to be taken for unsafe (RFC 9111 §4.4). */
 const SAFE: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'TRACE', 'PROPFIND', 'REPORT', 'SEARCH', 'QUERY'])
 
@@ -65,8 +67,11 @@ export function plan(request: GenericRequest, prefix: string, edgeId: string): P
   const forward = (why: 'method' | 'request'): Plan => ({ kind: 'forward', target, fields, unsafe: !SAFE.has(method), why, hasBody })
   if (method !== 'GET' && method !== 'HEAD') return forward('method')
   const directives = requestDirectives(value('cache-control'), value('pragma'))
-  // RFC 9110 §9.3.1: content in a GET "has no generally defined semantics": no key would tell such requests apart.
-  if (hasBody) return forward('request')
+  // RFC 9110 §9.3.1: content in a GET "has no generally defined semantics": no key would tell such requests apart. RFC 9111 §4.3.2:
+  // "A cache MUST NOT evaluate conditional header fields that only apply to an origin server": If-Match and If-Unmodified-Since.
+  if (hasBody || value('if-match') !== undefined || value('if-unmodified-since') !== undefined) {
+    return directives.onlyIfCached ? refuse(504, 'not-cached', 'nothing stored can answer this') : forward('request')
+  }
   return { kind: 'lookup', target, fields, fillFields: fields.filter(([name]) => !NOT_FILLED.has(name)), directives }
 }
 

@@ -11,7 +11,8 @@ import type { Trace } from '../origin/trace.js'
 export interface Keeper {
   /**
    * For a request that found no entry, or one that is not fresh. An entry that is there and fresh by now is `stored`; else the running
-   * fill of this key is joined, or a new one begun. A stale entry is revalidated by its fill (RFC 9111 §4.3).
+   * fill of this key is joined, or a new one begun. A stale entry is revalidated by its fill (RFC 9111 §4.3). In generic mode the request's
+   * own Cache-Control counts as well: a fresh entry that it refuses is revalidated too.
    *
    * @throws MillraceError `edge-busy` (503) beyond `fetch.maxFills` or `fetch.maxWaiters`
    */
@@ -64,8 +65,11 @@ export type Opened =
   /** Lately found uncacheable, or no room for it now (`not-now`, also of a keeper that is away), or the wait grew longer than `fetch.lockTimeout`: fetch it yourself. */
   | { kind: 'pass'; reason: PassReason }
 
-/** `not-now`: it could be cached, but there is no room; `lock-timeout`: the fill that leads is too slow. */
-export type PassReason = NoCacheReason | 'not-now' | 'lock-timeout'
+/**
+ * `not-now`: it could be cached, but there is no room; `lock-timeout`: the fill that leads is too slow; `not-shared`: what comes may be
+ * stored, but answers no other request than the one that asked for it.
+ */
+export type PassReason = NoCacheReason | 'not-now' | 'lock-timeout' | 'not-shared'
 
 /** Why an object had to be fetched; a metrics label. `evicted` as far as the keeper remembers. */
 export const MISS_CAUSES = ['cold', 'evicted', 'expired', 'purged', 'replica-missing', 'damaged'] as const

@@ -57,6 +57,9 @@ export interface FillTask {
 /** The longest `first`; bodies up to here are gathered, so that their readers need no file. */
 export const FIRST_BYTES = 65_536
 
+/** Statuses of answers that tell of the resource itself: what was stored of it is no more. */
+const DISPLACING: ReadonlySet<number> = new Set([200, 404, 410])
+
 /** A response on its way into the store. */
 interface Arrival {
   answer: OriginAnswer
@@ -75,6 +78,8 @@ export class FillRun extends Growing implements Fill {
   readonly generation: number
   /** The head's promise is settled. */
   told = false
+  /** Once it is told: the response that comes, and whether it was fresh then. */
+  response: { meta: FillMeta; fresh: boolean } | undefined
   cause: MissCause
   moved: BodyLocation | undefined
   lost = false
@@ -84,6 +89,7 @@ export class FillRun extends Growing implements Fill {
   readonly #deps: FillDependencies
   readonly #memory = new HeldMemory()
   readonly #unopened = new Set<() => Promise<void>>()
+  #superseded = false
   #tellHead!: (head: FillHead) => void
 
   constructor(task: FillTask, dependencies: FillDependencies) {
@@ -97,6 +103,10 @@ export class FillRun extends Growing implements Fill {
     this.head = new Promise((resolve) => {
       this.#tellHead = resolve
     })
+  }
+
+  supersede(): void {
+    this.#superseded = true
   }
 
   hold(): (() => void) | undefined {
@@ -163,7 +173,7 @@ export class FillRun extends Growing implements Fill {
     const judged = { status: answer.status, headers: answer.headers, length: answer.length, requestedAt }
     const verdict = policy.judge(judged, resourceOf(upstream), now(), maxObject, this.#deps.stale)
     if (!verdict.store) return this.#pass(answer, verdict.reason)
-    const target = targetOf(key, upstream, answer.headers.vary, variants)
+    const target = await targetOf(key, upstream, answer.headers.vary, variants, this.#deps.shelves)
     if (!target) return this.#pass(answer, 'vary')
     const headers = policy.storableHeaders(answer.fields, upstream.mode)
     if (!headers) return this.#pass(answer, 'head-too-large')
@@ -301,11 +311,12 @@ export class FillRun extends Growing implements Fill {
 
   async #commit(writer: EntryWriter, meta: EntryMeta, target: Target, whole?: readonly Uint8Array[]): Promise<FillOutcome> {
     const { purges, store, shelves, onFault } = this.#deps
-    if (purges.covers(meta)) {
+    const purged = purges.covers(meta)
+    if (purged || this.#superseded) {
       // Viewers of this body see it to its end.
       await Promise.all([...this.#unopened].map((open) => open()))
       await store.discard(writer)
-      return 'purged'
+      return purged ? 'purged' : 'not-stored'
     }
     // The viewers have the bytes all the same.
     const stored = whole ? await store.commitWhole(writer, meta, whole) : await store.commit(writer, meta)
@@ -315,6 +326,10 @@ export class FillRun extends Growing implements Fill {
     } catch (error) {
       onFault('commit', error)
     }
+    const { stale } = this.#task
+    const asked = this.request.key.hash
+    // It was asked for under a key that it has no more.
+    if (stale && asked !== target.key.hash) await store.drop(asked, stale.id)
     return 'stored'
   }
 
@@ -324,9 +339,11 @@ export class FillRun extends Growing implements Fill {
     const handed = this.request.takesAnswer === true
     if (!handed) answer.discard()
     if (reason !== 'not-now') {
-      this.#task.onUncacheable(reason)
-      // RFC 9111 §4.3.3: a full answer to a conditional request takes the place of what was stored; an error says nothing of it.
-      if (stale && answer.status < 500) await this.#deps.store.drop(this.request.key.hash, stale.id)
+      // What was fresh was only asked about because of this request's own fields, which others don't have.
+      if (!stale || stale.freshUntil <= this.#deps.now()) this.#task.onUncacheable(reason)
+      // RFC 9111 §4.3.3: a full answer to a conditional request may take the place of what was stored. Other statuses say something of the
+      // request, or of the origin's state: by such ones anybody could empty the cache.
+      if (stale && DISPLACING.has(answer.status)) await this.#deps.store.drop(this.request.key.hash, stale.id)
     }
     return this.#end('broken', { kind: 'pass', reason, ...(handed && { answer }) }, 'passed')
   }
@@ -354,9 +371,10 @@ export class FillRun extends Growing implements Fill {
     return outcome
   }
 
-  /** Does nothing when the head was told before. */
+  /** The first one counts. */
   #tell(head: FillHead): void {
     this.told = true
+    if (head.kind === 'ready') this.response = { meta: head.meta, fresh: head.meta.freshUntil > this.#deps.now() }
     this.#tellHead(head)
   }
 }

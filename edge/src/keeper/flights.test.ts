@@ -5,6 +5,7 @@ import { Growing } from './growing.js'
 
 class TestFlight extends Growing implements Flight {
   told = false
+  superseded = false
   tell!: (head: FillHead) => void
   readonly head = new Promise<FillHead>((resolve) => {
     this.tell = (head) => {
@@ -12,6 +13,9 @@ class TestFlight extends Growing implements Flight {
       resolve(head)
     }
   })
+  supersede(): void {
+    this.superseded = true
+  }
 }
 
 function pending() {
@@ -48,6 +52,8 @@ describe('Flights', () => {
     first.fill.end('broken')
     expect(under.join('a')).toBeUndefined()
     expect(under.lead('a', () => second)).toMatchObject({ led: true })
+    expect([first.fill.superseded, second.fill.superseded]).toEqual([true, false])
+    expect(under.some((fill) => fill === first.fill)).toBe(true)
     first.end()
     await first.ended
     expect(under.peek('a')).toBe(second.fill)

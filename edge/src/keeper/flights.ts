@@ -6,6 +6,8 @@ import { FillView, forOthers } from './fill-view.js'
 export interface Flight extends Fill {
   /** The head's promise is settled. */
   readonly told: boolean
+  /** A newer fill of its key has begun: what it brings must not take the place of what that one has stored. */
+  supersede(): void
 }
 
 export interface FlightLimits {
@@ -30,7 +32,7 @@ export class Flights<F extends Flight> {
   readonly #joinable: (fill: F) => boolean
   readonly #flights = new Map<string, Entry<F>>()
   /** Also those that nobody can join any more but that still clean up. */
-  readonly #running = new Set<Promise<void>>()
+  readonly #running = new Map<Entry<F>, Promise<void>>()
   #joined = 0
 
   constructor(limits: FlightLimits, joinable: (fill: F) => boolean) {
@@ -51,6 +53,12 @@ export class Flights<F extends Flight> {
   peek(key: string): F | undefined {
     const flight = this.#flights.get(key)
     return flight && this.#joinable(flight.fill) ? flight.fill : undefined
+  }
+
+  /** Whether there is such a fill, also one that nobody can join any more. */
+  some(wanted: (fill: F) => boolean): boolean {
+    for (const { fill } of this.#running.keys()) if (wanted(fill)) return true
+    return false
   }
 
   /**
@@ -77,21 +85,22 @@ export class Flights<F extends Flight> {
    */
   lead(key: string, start: () => { fill: F; ended: Promise<void> }): Opened {
     if (this.#running.size >= this.#limits.maxFlights) throw busy('too many fills are running')
+    this.#flights.get(key)?.fill.supersede()
     const { fill, ended } = start()
     const flight: Entry<F> = { fill, startedAt: performance.now(), joins: 0, waiting: undefined }
     this.#flights.set(key, flight)
     const running = ended.then(() => {
-      this.#running.delete(running)
+      this.#running.delete(flight)
       flight.waiting?.stop()
       if (this.#flights.get(key) === flight) this.#flights.delete(key)
     })
-    this.#running.add(running)
+    this.#running.set(flight, running)
     return { kind: 'fill', fill, led: true }
   }
 
   /** Resolves when what runs now has ended. */
   async idle(): Promise<void> {
-    await Promise.all(this.#running)
+    await Promise.all(this.#running.values())
   }
 }
 

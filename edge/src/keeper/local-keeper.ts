@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import type { EntryMeta } from '../cache/entry-meta.js'
-import type { CacheKey } from '../cache/key.js'
+import { type CacheKey, cacheKey } from '../cache/key.js'
 import type { CacheStore } from '../cache/store.js'
 import { uniqueNames } from '../cache/unique-names.js'
 import type { FillRequest, Keeper, MissCause, Opened, PassReason } from './contract.js'
@@ -12,7 +12,7 @@ import { GuardedStore } from './guarded-store.js'
 import { MemoryBudget } from './memory.js'
 import { NegativeCache } from './negative.js'
 import { PrefetchBudget, type PrefetchLimits, type PrefetchOutcome } from './prefetch-budget.js'
-import { selectHead } from './selection.js'
+import { selectHead, sharedHead } from './selection.js'
 import { VariantShelves } from './variants.js'
 
 export interface LocalKeeperOptions {
@@ -58,7 +58,13 @@ export class LocalKeeper implements Keeper {
     this.#store = store
     this.#guarded = new GuardedStore(store, dependencies.onFault)
     const newId = uniqueNames(16)
-    this.#deps = { ...dependencies, newId, store: this.#guarded, memory: this.#memory, shelves: new VariantShelves(store, newId) }
+    this.#deps = {
+      ...dependencies,
+      newId,
+      store: this.#guarded,
+      memory: this.#memory,
+      shelves: new VariantShelves({ store, purges, newId }),
+    }
     this.#options = options
     this.#flights = new Flights(
       { maxFlights: options.maxFills, maxJoins: options.maxWaiters, lockTimeoutMs: options.lockTimeoutMs },
@@ -100,6 +106,20 @@ export class LocalKeeper implements Keeper {
     return this.#store.has(hash)
   }
 
+  /**
+   * Whether anything of a resource in generic mode may be served, by this process or another: it is stored, or on its way. Its variants
+   * are not, without the entry under its own key. What was evicted lately may still be open elsewhere, and what is on a disk that is out
+   * comes back with it.
+   *
+   * @param keyText the resource's own key
+   */
+  mayServe(keyText: string): boolean {
+    const { hash } = cacheKey(keyText)
+    if (this.#store.has(hash) || this.#store.evicted(hash)) return true
+    if (this.#store.stats().some((disk) => disk.state === 'out')) return true
+    return this.#flights.some(({ key }) => key === keyText || key.startsWith(`${keyText} `))
+  }
+
   used(hash: string): void {
     this.#store.used(hash)
   }
@@ -132,19 +152,31 @@ export class LocalKeeper implements Keeper {
   }
 
   #join(request: FillRequest): Opened | undefined {
-    const leader = this.#flights.peek(request.key.hash)?.request
-    const opened = this.#flights.join(request.key.hash)
-    if (!leader || opened?.kind !== 'fill' || request.upstream.mode === 'media') return opened
-    const head = opened.fill.head.then((told) => selectHead(told, leader, request, this.#deps.variants))
+    const { hash } = request.key
+    const running = this.#flights.peek(hash)
+    if (!running || request.upstream.mode === 'media') return this.#flights.join(hash)
+    const { told, response } = running
+    if (told && !response) return undefined
+    if (response && !this.#deps.policy.servesAsIs(response.meta, request.upstream.headers, this.#deps.now())) {
+      // One fill for each request of what is never fresh would only fill the disks.
+      return response.fresh ? undefined : { kind: 'pass', reason: 'not-shared' }
+    }
+    const opened = this.#flights.join(hash)
+    if (opened?.kind !== 'fill') return opened
+    const leader = running.request
+    const head = opened.fill.head.then((found) =>
+      response ? selectHead(found, leader, request, this.#deps.variants) : sharedHead(found, leader, request, this.#deps),
+    )
     return { ...opened, fill: new FillView(opened.fill, head) }
   }
 
   #found(request: FillRequest, entry: EntryMeta | undefined): Opened {
-    const { purges, now } = this.#deps
-    if (!entry) return this.#lead(request, this.#absent(request.key.hash))
+    const { purges, policy, now } = this.#deps
+    const { key, upstream } = request
+    if (!entry) return this.#lead(request, this.#absent(key.hash))
     if (purges.covers(entry)) return this.#lead(request, 'purged')
-    if (entry.freshUntil > now()) return { kind: 'stored', revalidated: false }
-    return this.#lead(request, 'expired', entry)
+    const usable = upstream.mode === 'media' || entry.varies ? entry.freshUntil > now() : policy.servesAsIs(entry, upstream.headers, now())
+    return usable ? { kind: 'stored', revalidated: false } : this.#lead(request, 'expired', entry)
   }
 
   #absent(hash: string): MissCause {

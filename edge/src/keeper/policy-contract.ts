@@ -1,4 +1,4 @@
-import type { EntryMeta, HeaderField } from '../cache/entry-meta.js'
+import type { EntryMeta, FillMeta, HeaderField } from '../cache/entry-meta.js'
 import type { Judged, Resource, StalePolicy, Verdict } from '../cache/judge.js'
 
 /** The caching rules that a fill follows: pure functions of RFC 9111. Times in Unix milliseconds. */
@@ -16,6 +16,10 @@ export interface Policy {
   ): EntryMeta | undefined
   /** The request fields that ask whether an entry is still good (§4.3.1); empty when it has no validator. */
   validatorsOf(meta: EntryMeta): HeaderField[]
+  /** Generic mode: whether a request with these fields may have a response as it is (§4.2, §5.2.1). */
+  servesAsIs(meta: FillMeta, fields: readonly HeaderField[], now: number): boolean
+  /** Generic mode: whether a response to one request (`asked`) is one to another, too, that had come before it was there (§4). */
+  isShared(meta: FillMeta, asked: readonly HeaderField[], fields: readonly HeaderField[], now: number): boolean
   /** What is stored of a response's fields (§3.1); undefined when that is more than an entry can hold. */
   storableHeaders(fields: readonly HeaderField[], mode: Resource['mode']): HeaderField[] | undefined
 }

@@ -1,6 +1,20 @@
 import { headerOf } from '../cache/entry-meta.js'
 import type { FillHead, FillRequest } from './contract.js'
-import type { Variants } from './policy-contract.js'
+import type { Policy, Variants } from './policy-contract.js'
+
+/**
+ * The head of a fill for a request that had joined it before there was one: it may be meant for the one that leads alone.
+ */
+export function sharedHead(
+  head: FillHead,
+  leader: FillRequest,
+  joiner: FillRequest,
+  { policy, variants, now }: { policy: Pick<Policy, 'isShared'>; variants: Variants; now: () => number },
+): FillHead {
+  if (head.kind !== 'ready' || leader.upstream.mode !== 'generic' || joiner.upstream.mode !== 'generic') return head
+  const shared = policy.isShared(head.meta, leader.upstream.headers, joiner.upstream.headers, now())
+  return shared ? selectHead(head, leader, joiner, variants) : { kind: 'pass', reason: 'not-shared' }
+}
 
 /**
  * The head of a fill for a request that joined it. In generic mode the answer may vary by fields of the request that leads, and RFC 9111

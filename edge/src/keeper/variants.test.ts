@@ -1,7 +1,9 @@
 import { expect, it } from 'vitest'
-import { cacheKey } from '../cache/key.js'
+import { type CacheKey, cacheKey } from '../cache/key.js'
+import { variantKey } from '../cache/vary.js'
+import type { Upstream } from './contract.js'
 import type { Variants } from './policy-contract.js'
-import { baseKey, targetOf, variantKey } from './variants.js'
+import { baseKey, targetOf as findTarget } from './variants.js'
 
 const variants: Variants = {
   varyNames: (vary) => (vary === '*' ? undefined : (vary?.split(',') ?? [])),
@@ -9,29 +11,32 @@ const variants: Variants = {
 }
 const upstream = { mode: 'generic' as const, path: '/a?b=%20c', headers: [] }
 const base = cacheKey('o1 /a?b=%20c')
+const marker = '0123456789abcdef'
+const targetOf = (asked: CacheKey, given: Upstream, vary: string | undefined) =>
+  findTarget(asked, given, vary, variants, { marker: async () => marker })
 
-it('has no key for what varies by everything, or by too much', () => {
-  expect(targetOf(base, upstream, '*', variants)).toBeUndefined()
-  expect(targetOf(base, upstream, 'long', variants)).toBeUndefined()
+it('has no key for what varies by everything, or by too much', async () => {
+  expect(await targetOf(base, upstream, '*')).toBeUndefined()
+  expect(await targetOf(base, upstream, 'long')).toBeUndefined()
 })
 
-it('has no key longer than an entry can hold', () => {
+it('has no key longer than an entry can hold', async () => {
   const long = cacheKey(`o1 /${'x'.repeat(2490)}`)
-  expect(targetOf(long, upstream, 'accept', variants)).toBeUndefined()
-  expect(targetOf(long, upstream, undefined, variants)).toBeDefined()
+  expect(await targetOf(long, upstream, 'accept')).toBeUndefined()
+  expect(await targetOf(long, upstream, undefined)).toBeDefined()
 })
 
-it('takes media as it comes, whatever it varies by', () => {
+it('takes media as it comes, whatever it varies by', async () => {
   const key = cacheKey('/files/a')
-  expect(targetOf(key, { mode: 'media', path: '/files/a' }, 'accept', variants)).toEqual({ key, varies: [], base: key })
+  expect(await targetOf(key, { mode: 'media', path: '/files/a' }, 'accept')).toEqual({ key, varies: [], base: key })
 })
 
-it('stores a variant beside its resource, whichever of them was asked for', () => {
-  const variant = variantKey(base, 'accept')
-  for (const asked of [base, variant, variantKey(base, 'other')]) {
-    expect(targetOf(asked, upstream, 'accept', variants)).toEqual({ key: variant, varies: ['accept'], base })
+it('stores a variant beside its resource, whichever of them was asked for', async () => {
+  const variant = variantKey(base, marker, 'accept')
+  for (const asked of [base, variant, variantKey(base, marker, 'other')]) {
+    expect(await targetOf(asked, upstream, 'accept')).toEqual({ key: variant, varies: ['accept'], base, marker })
     // It varies no more: one response takes the place of what said that it did.
-    expect(targetOf(asked, upstream, undefined, variants)).toEqual({ key: base, varies: [], base })
+    expect(await targetOf(asked, upstream, undefined)).toEqual({ key: base, varies: [], base })
   }
   expect(baseKey(variant)).toEqual(base)
 })

@@ -132,9 +132,13 @@ export type OriginMetrics = ReturnType<typeof originMetrics>
 export function diskFaultMetrics(registry: Registry) {
   const declare = new Declaring(registry)
   return {
-    cacheFaults: declare.counter('millrace_edge_cache_faults_total', 'Operations of a cache disk that failed.', {
-      operation: CACHE_OPERATIONS,
-    }),
+    cacheFaults: declare.counter(
+      'millrace_edge_cache_faults_total',
+      'Operations of a cache disk that failed; invalidate: those of unsafe requests that no disk took, or that the keeper was not there for.',
+      {
+        operation: CACHE_OPERATIONS,
+      },
+    ),
     checksumFailures: declare.counter(
       'millrace_edge_checksum_failures_total',
       'Blocks of stored responses whose checksum was wrong; none was sent.',

@@ -2,7 +2,7 @@ import type { FillOutcome } from '../keeper/fill-outcome.js'
 
 /** Label values that no contract of another part lists: closed sets, so that every series is there from the start. */
 
-/** What was done with a cache disk when it failed. */
+/** What was done with a cache disk when it failed; `invalidate`: what an unsafe request made doubtful could not be told, or not saved. */
 export const CACHE_OPERATIONS = [
   'open',
   'read',
@@ -18,6 +18,7 @@ export const CACHE_OPERATIONS = [
   'checkpoint',
   'probe',
   'purge-log',
+  'invalidate',
 ] as const
 export type CacheOperation = (typeof CACHE_OPERATIONS)[number]
 

@@ -32,3 +32,8 @@ export async function carryOut(scope: PurgeScope, { log, tell }: CarryOutOptions
   }
   return { generation: record.n, workers }
 }
+
+/** Whether a purge that failed so is in force all the same: in every worker, or in those that live on. */
+export function isInForce(error: unknown): boolean {
+  return error instanceof MillraceError && (error.code === 'purge-not-saved' || error.code === 'purge-incomplete')
+}

@@ -4,9 +4,14 @@
  */
 const ID_LENGTH = 26
 
+/** Keys of generic mode begin with an origin id. */
+export function isMediaKey(key: string): boolean {
+  return key.charCodeAt(0) === SLASH
+}
+
 /** Where the video id begins; 0 for a key that is no media path. */
 export function videoIdStart(key: string): number {
-  if (key.charCodeAt(0) !== SLASH) return 0
+  if (!isMediaKey(key)) return 0
   const start = key.indexOf('/', 1) + 1
   return key.charCodeAt(start + ID_LENGTH) === SLASH ? start : 0
 }
@@ -26,7 +31,7 @@ export function assetAt(key: string, start: number): string {
  * it) the part before its selector. No origin id and no URL contains a space or a control character, so the second one ends it.
  */
 export function resourceOf(key: string): string {
-  if (key.charCodeAt(0) === SLASH) return key
+  if (isMediaKey(key)) return key
   const start = key.indexOf(' ') + 1
   for (let i = start; i < key.length; i++) if (key.charCodeAt(i) <= SPACE) return key.slice(0, i)
   return key

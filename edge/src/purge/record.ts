@@ -13,10 +13,12 @@ export const purgeRecordSchema = z.discriminatedUnion('scope', [
   z.strictObject({ n: number, scope: z.literal('video'), videoId: videoIdSchema, block: z.boolean() }),
   z.strictObject({ n: number, scope: z.literal('revision'), videoId: videoIdSchema, rev: revSchema }),
   z.strictObject({ n: number, scope: z.literal('url'), key: keyText }),
+  /** Everything stored in generic mode: what became of more records of URLs than are kept. */
+  z.strictObject({ n: number, scope: z.literal('generic') }),
 ])
 export type PurgeRecord = z.infer<typeof purgeRecordSchema>
 
-/** A purge before it has its number, from another process. */
+/** What can be asked for: a purge before it has its number, also from another process. */
 export const purgeScopeSchema = z.discriminatedUnion('scope', [
   z.strictObject({ scope: z.literal('all') }),
   z.strictObject({ scope: z.literal('video'), videoId: videoIdSchema, block: z.boolean() }),
@@ -24,9 +26,7 @@ export const purgeScopeSchema = z.discriminatedUnion('scope', [
   z.strictObject({ scope: z.literal('url'), key: keyText }),
 ])
 
-type WithoutNumber<R> = R extends unknown ? Omit<R, 'n'> : never
-/** What is to be purged, before it has its number. */
-export type PurgeScope = WithoutNumber<PurgeRecord>
+export type PurgeScope = z.infer<typeof purgeScopeSchema>
 
 /** A metrics label. */
 export const PURGE_SCOPES = ['all', 'video', 'revision', 'url'] as const

@@ -17,6 +17,8 @@ describe('a purge', () => {
   it.each<[string, PurgeRecord, string, boolean]>([
     ['of everything covers a media key', { n: 5, scope: 'all' }, media(VIDEO), true],
     ['of everything covers a generic key', { n: 5, scope: 'all' }, 'o1 /a?b=1', true],
+    ['of all generic mode covers a generic key', { n: 5, scope: 'generic' }, 'o1 /a?b=1 accept', true],
+    ['of all generic mode leaves media', { n: 5, scope: 'generic' }, media(VIDEO), false],
     ['of a video covers it', { n: 5, scope: 'video', videoId: VIDEO, block: false }, media(VIDEO, 'r7', 'files'), true],
     ['that blocks a video covers it', { n: 5, scope: 'video', videoId: VIDEO, block: true }, media(VIDEO, 'r7', 'hls'), true],
     ['of a video leaves another', { n: 5, scope: 'video', videoId: VIDEO, block: false }, media(OTHER), false],
@@ -57,7 +59,7 @@ describe('a purge', () => {
 })
 
 describe('more purges than the table keeps', () => {
-  const limits = { records: 500, urlText: 1000, blocks: 200 }
+  const limits = { records: 500, genericUrls: 100, urlText: 1000, blocks: 200 }
 
   it('cover too much rather than too little, and never grow it', () => {
     const table = new PurgeTable(limits)
@@ -73,6 +75,19 @@ describe('more purges than the table keeps', () => {
     for (let n = 1; n <= 50; n++) table.apply({ n, scope: 'url', key: `o1 /${'x'.repeat(90)}${n}` })
     expect(table.size).toBeLessThan(12)
     expect(table.covers({ key: `o1 /${'x'.repeat(90)}1`, generation: 0 })).toBe(true)
+  })
+
+  it('of generic URLs leave media alone, also from a snapshot', () => {
+    const table = new PurgeTable(limits)
+    for (let n = 1; n <= 5000; n++) table.apply({ n, scope: 'url', key: `o1 /${n}` })
+    const copy = new PurgeTable(limits)
+    copy.restore(table.snapshot())
+    for (const one of [table, copy]) {
+      expect(one.covers({ key: media(VIDEO), generation: 0 })).toBe(false)
+      expect([1, 2500, 5000].map((n) => one.covers({ key: `o1 /${n} accept`, generation: n - 1 }))).toEqual([true, true, true])
+      expect(one.covers({ key: 'o1 /other', generation: 4999 })).toBe(false)
+      expect(one.size).toBeLessThanOrEqual(limits.genericUrls + 1)
+    }
   })
 
   it('keep the latest blocks, and purge the videos of those that are forgotten', () => {
@@ -100,6 +115,7 @@ describe('a purge table, whatever is purged', () => {
     { weight: 4, arbitrary: fc.record({ scope: fc.constant('video' as const), videoId, block: fc.boolean() }) },
     { weight: 4, arbitrary: fc.record({ scope: fc.constant('revision' as const), videoId, rev }) },
     { weight: 4, arbitrary: fc.record({ scope: fc.constant('url' as const), key: url }) },
+    { weight: 1, arbitrary: fc.constant({ scope: 'generic' as const }) },
   )
   const purges = fc.array(scope, { maxLength: 40 }).map((scopes) => scopes.map((one, i): PurgeRecord => ({ n: 10 * (i + 1), ...one })))
   const keys = fc.oneof(
@@ -113,6 +129,7 @@ describe('a purge table, whatever is purged', () => {
     return records.some((record) => {
       if (record.n <= entry.generation) return false
       if (record.scope === 'all') return true
+      if (record.scope === 'generic') return !entry.key.startsWith('/')
       if (record.scope === 'url') return entry.key === record.key || entry.key === `${record.key} accept: text/html`
       const [, , id, revision] = entry.key.split('/')
       if (!entry.key.startsWith('/') || id !== record.videoId) return false
@@ -141,10 +158,10 @@ describe('a purge table, whatever is purged', () => {
   it('never forgets a purge, however little it may keep', () => {
     fc.assert(
       fc.property(purges, keys, fc.nat({ max: 420 }), (records, key, generation) => {
-        const table = new PurgeTable({ records: 3, urlText: 12, blocks: 1 })
+        const table = new PurgeTable({ records: 3, genericUrls: 3, urlText: 12, blocks: 1 })
         for (const record of records) table.apply(record)
         if (coveredBy(records, { key, generation })) expect(table.covers({ key, generation })).toBe(true)
-        expect(table.size).toBeLessThanOrEqual(5)
+        expect(table.size).toBeLessThanOrEqual(3 + 3 + 1 + 2)
       }),
       { numRuns: 500 },
     )
@@ -155,7 +172,7 @@ describe('a purge table, whatever is purged', () => {
   it('forgets nothing in a snapshot that is read while purges go on, with each of them told besides', () => {
     fc.assert(
       fc.property(purges, fc.nat({ max: 20 }), fc.nat({ max: 5 }), keys, fc.nat({ max: 420 }), (records, before, read, key, generation) => {
-        const table = new PurgeTable({ records: 3, urlText: 12, blocks: 1 })
+        const table = new PurgeTable({ records: 3, genericUrls: 2, urlText: 12, blocks: 1 })
         const copy = new PurgeTable()
         for (const record of records.slice(0, before)) table.apply(record)
         const lines = table.snapshot()[Symbol.iterator]()
@@ -206,6 +223,6 @@ describe('a purge table, whatever is purged', () => {
   })
 
   it('keeps to its stated limits', () => {
-    expect(PURGE_LIMITS).toEqual({ records: 100_000, urlText: 16 << 20, blocks: 1_000_000 })
+    expect(PURGE_LIMITS).toEqual({ records: 100_000, genericUrls: 100_000, urlText: 16 << 20, blocks: 1_000_000 })
   })
 })

@@ -1,19 +1,21 @@
 import type { PurgeView } from './contract.js'
-import { assetAt, resourceOf, videoIdAt, videoIdStart } from './key-scope.js'
+import { assetAt, isMediaKey, resourceOf, videoIdAt, videoIdStart } from './key-scope.js'
 import { formatRecord, type PurgeRecord, parseRecord } from './record.js'
 import { SharedLines } from './shared-lines.js'
 import { VideoFilter } from './video-filter.js'
 
 export interface PurgeLimits {
-  /** Purges of videos, revisions and URLs that are remembered one by one. */
+  /** Purges of videos, revisions and URLs of media that are remembered one by one. */
   records: number
-  /** Characters of the keys of `url` purges together. */
+  /** Likewise of URLs in generic mode, which any client can add to. */
+  genericUrls: number
+  /** Characters of their keys together. */
   urlText: number
   /** Videos that answer 410. */
   blocks: number
 }
 
-export const PURGE_LIMITS: PurgeLimits = { records: 100_000, urlText: 16 << 20, blocks: 1_000_000 }
+export const PURGE_LIMITS: PurgeLimits = { records: 100_000, genericUrls: 100_000, urlText: 16 << 20, blocks: 1_000_000 }
 
 /** What goes at once when there are too many: the front of a Map is slow to find when entries are taken off it one by one. */
 const BATCH = 64
@@ -23,18 +25,22 @@ const BATCH = 64
  * generation, and nothing is looked for on disk.
  *
  * Bounded: beyond the limits the oldest records become a floor, below which everything counts as purged. To purge too much costs a
- * fetch, to forget a purge serves what was withdrawn. Blocks beyond their limit are forgotten oldest first: those videos are then
- * purged, and answered as the origins answer.
+ * fetch, to forget a purge serves what was withdrawn. URLs in generic mode have limits and a floor of their own: unsafe requests, which
+ * anybody may send, make records of them, and media are never purged by that. Blocks beyond their limit are forgotten oldest first: those
+ * videos are then purged, and answered as the origins answer.
  */
 export class PurgeTable implements PurgeView {
   /** Entries of a lower generation are purged: the latest purge of everything, or of what was forgotten. */
   #floor = 0
+  /** Likewise, for entries of generic mode alone. */
+  #genericFloor = 0
   #generation = 0
   // Each in the order of its numbers, oldest first. A video is in one of the first two.
   readonly #blocks = new Map<string, number>()
   readonly #videos = new Map<string, number>()
   readonly #revisions = new Map<string, number>()
-  readonly #urls = new Map<string, number>()
+  readonly #mediaUrls = new Map<string, number>()
+  readonly #genericUrls = new Map<string, number>()
   /** Videos that a record of a video or a revision names. */
   readonly #named = new VideoFilter()
   #urlText = 0
@@ -52,7 +58,9 @@ export class PurgeTable implements PurgeView {
 
   /** Records that are kept. */
   get size(): number {
-    return this.#blocks.size + this.#records() + (this.#floor > 0 ? 1 : 0)
+    return (
+      this.#blocks.size + this.#records() + this.#genericUrls.size + (this.#floor > 0 ? 1 : 0) + (this.#genericFloor > this.#floor ? 1 : 0)
+    )
   }
 
   covers(entry: { key: string; generation: number }): boolean {
@@ -60,13 +68,16 @@ export class PurgeTable implements PurgeView {
     // Nearly every entry on a site that seldom purges: no look-up at all.
     if (generation >= this.#generation) return false
     if (generation < this.#floor) return true
+    if (!isMediaKey(key)) {
+      return generation < this.#genericFloor || (this.#genericUrls.size > 0 && later(this.#genericUrls.get(resourceOf(key)), generation))
+    }
     const start = videoIdStart(key)
     if (start > 0 && this.#named.mayHave(key, start)) {
       const videoId = videoIdAt(key, start)
       if (later(this.#videos.get(videoId), generation) || later(this.#blocks.get(videoId), generation)) return true
       if (later(this.#revisions.get(assetAt(key, start)), generation)) return true
     }
-    return this.#urls.size > 0 && later(this.#urls.get(resourceOf(key)), generation)
+    return this.#mediaUrls.size > 0 && later(this.#mediaUrls.get(key), generation)
   }
 
   blocks(videoId: string): boolean {
@@ -90,7 +101,10 @@ export class PurgeTable implements PurgeView {
         if (n > this.#floor) put(this.#revisions, `${record.videoId}/${record.rev}`, n)
         break
       case 'url':
-        if (n > this.#floor) this.#urlText += put(this.#urls, record.key, n) ? record.key.length : 0
+        this.#applyUrl(record.key, n)
+        break
+      case 'generic':
+        this.#raiseGenericFloor(n)
         break
     }
     this.#bound()
@@ -133,14 +147,16 @@ export class PurgeTable implements PurgeView {
       const [videoId, rev] = asset.split('/') as [string, string]
       yield { n, scope: 'revision', videoId, rev }
     }
-    for (const [key, n] of this.#urls) yield { n, scope: 'url', key }
+    if (this.#genericFloor > this.#floor) yield { n: this.#genericFloor, scope: 'generic' }
+    for (const urls of [this.#mediaUrls, this.#genericUrls]) for (const [key, n] of urls) yield { n, scope: 'url', key }
   }
 
   *#lines(): Generator<string, void> {
-    const floor = this.#floor
+    const [floor, genericFloor] = [this.#floor, this.#genericFloor]
     for (const record of this.#each()) yield formatRecord(record)
     // What was forgotten meanwhile was not among them.
     if (this.#floor > floor) yield formatRecord({ n: this.#floor, scope: 'all' })
+    if (this.#genericFloor > genericFloor) yield formatRecord({ n: this.#genericFloor, scope: 'generic' })
   }
 
   #applyVideo(videoId: string, n: number, block: boolean): void {
@@ -154,11 +170,29 @@ export class PurgeTable implements PurgeView {
     }
   }
 
-  /** Records below the floor say nothing that it doesn't; one that came out of order may stay among the later ones. */
+  #applyUrl(key: string, n: number): void {
+    if (isMediaKey(key)) {
+      if (n > this.#floor) put(this.#mediaUrls, key, n)
+    } else if (n > Math.max(this.#floor, this.#genericFloor) && put(this.#genericUrls, key, n)) {
+      this.#urlText += key.length
+    }
+  }
+
   #raiseFloor(floor: number): void {
     if (floor <= this.#floor) return
     this.#floor = floor
-    for (const records of [this.#videos, this.#revisions, this.#urls])
+    this.#forgetUpTo(floor, [this.#videos, this.#revisions, this.#mediaUrls, this.#genericUrls])
+  }
+
+  #raiseGenericFloor(floor: number): void {
+    if (floor <= this.#genericFloor) return
+    this.#genericFloor = floor
+    this.#forgetUpTo(floor, [this.#genericUrls])
+  }
+
+  /** Records below a floor say nothing that it doesn't; one that came out of order may stay among the later ones. */
+  #forgetUpTo(floor: number, among: readonly Map<string, number>[]): void {
+    for (const records of among)
       for (const [key, n] of records) {
         if (n > floor) break
         this.#forget(records, key)
@@ -174,27 +208,32 @@ export class PurgeTable implements PurgeView {
       }
       this.#raiseFloor(floor)
     }
-    while (this.#records() > this.#limits.records) this.#forgetOldest([this.#videos, this.#revisions, this.#urls])
-    while (this.#urlText > this.#limits.urlText) this.#forgetOldest([this.#urls])
+    while (this.#records() > this.#limits.records) {
+      this.#raiseFloor(this.#forgetOldest([this.#videos, this.#revisions, this.#mediaUrls]))
+    }
+    while (this.#genericUrls.size > this.#limits.genericUrls || this.#urlText > this.#limits.urlText) {
+      this.#raiseGenericFloor(this.#forgetOldest([this.#genericUrls]))
+    }
   }
 
-  #forgetOldest(among: readonly Map<string, number>[]): void {
+  /** @returns the highest number that was forgotten */
+  #forgetOldest(among: readonly Map<string, number>[]): number {
     const oldest = among.flatMap((records) => [...first(records, BATCH)].map(([key, n]) => ({ records, key, n })))
     oldest.sort((a, b) => a.n - b.n)
-    let floor = 0
+    let highest = 0
     for (const { records, key, n } of oldest.slice(0, BATCH)) {
       this.#forget(records, key)
-      floor = Math.max(floor, n)
+      highest = Math.max(highest, n)
     }
-    this.#raiseFloor(floor)
+    return highest
   }
 
   #forget(records: Map<string, number>, key: string): void {
-    if (records.delete(key) && records === this.#urls) this.#urlText -= key.length
+    if (records.delete(key) && records === this.#genericUrls) this.#urlText -= key.length
   }
 
   #records(): number {
-    return this.#videos.size + this.#revisions.size + this.#urls.size
+    return this.#videos.size + this.#revisions.size + this.#mediaUrls.size
   }
 }
 
