@@ -1,9 +1,11 @@
 import { until } from '@millrace/common/testing/until'
 import { beforeEach, describe, expect, it } from 'vitest'
-import { segment } from './edge.js'
-import { BODY_LENGTH, serveBytes, serveStatus } from './origin.js'
+import { segment, tempFolder } from './edge.js'
+import { BODY_LENGTH, serveBytes, serveStatus, startOrigin } from './origin.js'
+import { EdgeProcess } from './processes.js'
 import { serveResource } from './resource.js'
 import { scene } from './scene.js'
+import { viewerOfEach } from './viewers.js'
 
 const PATH = segment(1)
 const FIELDS = ['cmcd-request', 'cmcd-object', 'cmcd-session', 'cmcd-status']
@@ -183,4 +185,26 @@ describe('CMCD', () => {
       expect(Math.abs(read - 100)).toBeLessThan(43)
     })
   })
+})
+
+it('CMCD that two workers were told is one sum', async () => {
+  const folder = await tempFolder()
+  const o1 = await startOrigin(serveBytes(1000))
+  const edge = await EdgeProcess.start(folder.path, [o1], { workers: 2 })
+  const viewers = await viewerOfEach(edge.port, edge.roles().workers)
+  try {
+    for (const [index, viewer] of viewers.entries()) {
+      const { path, headers } = told('header', [`bl=${(index + 1) * 1000}`, 'br=3200', 'ot=v', 'bs'])
+      expect((await viewer.get(path, headers)).status).toBe(200)
+    }
+    const { text } = await edge.admin('/metrics')
+    const expected = { requests_total: 2, starvations_total: 2, buffer_seconds_count: 2, buffer_seconds_sum: 3 }
+    expect(seriesOf(text, 'video', '5M')).toEqual(expected)
+    expect(o1.requests).toEqual([PATH])
+  } finally {
+    for (const viewer of viewers) viewer.close()
+    await edge.end()
+    await o1.stop()
+    await folder.remove()
+  }
 })

@@ -1,25 +1,28 @@
 import { describe, expect, it } from 'vitest'
-import { cacheFiles, segment } from './edge.js'
-import { type Behaviour, BODY_LENGTH, serveBytes } from './origin.js'
+import { cacheFiles, segment, tempFolder } from './edge.js'
+import { type Behaviour, BODY_LENGTH, serveBytes, startOrigin } from './origin.js'
+import { EdgeProcess } from './processes.js'
 import { scene } from './scene.js'
 
 const REQUESTS = 10
+const FETCH = { lockTimeout: '1m', headersTimeout: '30s' }
+
+/** Answers the first at once, and from then on no request before so many wait: one behind the other they would wait for ever. */
+function holdUntil(count: number, answer: Behaviour): Behaviour {
+  const held: (() => void)[] = []
+  let first = true
+  return (request, response) => {
+    if (first) {
+      first = false
+      return answer(request, response)
+    }
+    held.push(() => answer(request, response))
+    if (held.length === count) for (const release of held.splice(0)) release()
+  }
+}
 
 describe('requests for what may not be stored', () => {
-  const at = scene({ paths: [{ prefix: '/app', mode: 'generic', origin: 'o1' }], fetch: { lockTimeout: '1m', headersTimeout: '30s' } })
-  /** Answers the first at once, and from then on no request before so many wait: one behind the other they would wait for ever. */
-  const holdUntil = (count: number, answer: Behaviour): Behaviour => {
-    const held: (() => void)[] = []
-    let first = true
-    return (request, response) => {
-      if (first) {
-        first = false
-        return answer(request, response)
-      }
-      held.push(() => answer(request, response))
-      if (held.length === count) for (const release of held.splice(0)) release()
-    }
-  }
+  const at = scene({ paths: [{ prefix: '/app', mode: 'generic', origin: 'o1' }], fetch: FETCH })
 
   it.each<[string, string, Record<string, string>, number]>([
     ['private', `/o1${segment(1)}`, { 'cache-control': 'private' }, REQUESTS],
@@ -37,4 +40,20 @@ describe('requests for what may not be stored', () => {
     await at.edge.idle()
     expect(await cacheFiles(at.folder)).toMatchObject({ entries: [], tmp: [] })
   })
+})
+
+it('requests for what may not be stored do not queue at an edge of two workers either', async () => {
+  const folder = await tempFolder()
+  const o1 = await startOrigin(holdUntil(REQUESTS, serveBytes(BODY_LENGTH, { 'cache-control': 'private' })))
+  const edge = await EdgeProcess.start(folder.path, [o1], { workers: 2, fetch: FETCH })
+  try {
+    const answers = await Promise.all(Array.from({ length: REQUESTS }, () => edge.get(`/o1${segment(1)}`)))
+    for (const { status, headers, body } of answers) expect([status, headers['x-cache'], body.length]).toEqual([200, 'bypass', BODY_LENGTH])
+    expect(o1.requests.length).toBe(REQUESTS + 1)
+    expect(await cacheFiles(edge.cachePath)).toMatchObject({ entries: [], tmp: [] })
+  } finally {
+    await edge.end()
+    await o1.stop()
+    await folder.remove()
+  }
 })
