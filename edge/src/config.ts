@@ -57,7 +57,12 @@ export const configSchema = z
     cache: cacheSchema,
     ram: ramSchema.prefault({}),
     openFiles: z.number().int().min(16).max(1_000_000).default(4096).describe('Descriptors of stored objects that each worker keeps open.'),
-    compress: z.boolean().default(true).describe('Whether playlists and other text are answered in gzip or brotli to those who take it.'),
+    compress: z
+      .boolean()
+      .default(true)
+      .describe(
+        'Whether playlists and other text are answered in gzip or brotli to those who take it. Never what an origin marks no-transform.',
+      ),
     origins: originsSchema.describe('Every origin that a route may name.'),
     routes: routesSchema.prefault({}),
     paths: genericPathsSchema.default([]).describe('Parts of the URL space that are a plain caching reverse proxy.'),

@@ -30,6 +30,8 @@ export function requestFields(request: OriginRequest, edgeId: string): HeaderFie
     if (traceparent !== undefined && isTraceparent(traceparent)) own.push(['traceparent', traceparent])
   }
   const replaced = new Set(own.map(([name]) => name))
+  // What the client gave of these is in the trace already, unless it was no good.
+  if (request.trace) for (const name of ['x-request-id', 'traceparent']) replaced.add(name)
   // A length without a body would keep the origin waiting for one.
   if (!request.body) replaced.add('content-length')
   return [...given.filter(([name]) => !replaced.has(name)), ...own]
