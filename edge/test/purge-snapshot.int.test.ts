@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { until } from '@millrace/common/testing/until'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { Keeper } from '../src/keeper/contract.js'
+import { PROTOCOL } from '../src/keeper/ipc/messages.js'
 import { KeeperServer } from '../src/keeper/ipc/server.js'
 import { FrameDecoder, FrameWriter } from '../src/keeper/ipc/wire.js'
 import { formatRecord, parseRecord } from '../src/purge/record.js'
@@ -84,7 +85,7 @@ describe('a worker that connects to a keeper of many purges', () => {
       writer.push(message)
       socket.write(writer.take())
     }
-    say({ t: 'hello', protocol: 1, worker: name })
+    say({ t: 'hello', protocol: PROTOCOL, worker: name })
     const frames: PurgesFrame[] = []
     const read = () => {
       const decoder = new FrameDecoder()
