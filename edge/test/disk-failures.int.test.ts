@@ -209,6 +209,21 @@ describe('a disk that fails', () => {
     await until('no entry is on both', async () => (await filesIn(second)).entries.length + (await filesIn(first)).entries.length === 60)
   })
 
+  it('keeps what it holds while another one comes back', async () => {
+    const { store, first, second, away } = await withFirstAway()
+    await rename(second, `${second}-away`)
+    await until('no disk left', async () => {
+      await put(store, keyOf(1), body(1)).catch(() => undefined)
+      return store.out().length === 2
+    })
+    await rename(away, first)
+    await until('the first disk is in', () => states.includes('0 in'))
+    await store.scanned()
+    expect(store.stats()[1]!.objects).toBe(60)
+    await rename(`${second}-away`, second)
+    await until('no entry is on both', async () => (await filesIn(second)).entries.length + (await filesIn(first)).entries.length === 60)
+  })
+
   it('holds no entry that another has after a restart, either', async () => {
     const { store, first, second, away } = await withFirstAway()
     await store.close()

@@ -261,6 +261,7 @@ export class StoreDisk {
   }
 
   #place(hash: string): Place {
+    if (this.state === 'out') return 'own'
     const place = this.#host.place(this, hash)
     if (place === 'guest') this.#guests = true
     return place
