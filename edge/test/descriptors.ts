@@ -6,23 +6,29 @@ export function openDescriptors(): string[] {
   return readdirSync('/proc/self/fd')
 }
 
-/** Runs `work` while nothing more can be opened in this process (EMFILE). */
-export async function withoutDescriptors<T>(work: () => Promise<T>): Promise<T> {
-  const limit = (soft: number | string) => execFileSync('prlimit', ['--pid', String(process.pid), `--nofile=${soft}:`])
-  const [before] = execFileSync('prlimit', ['--pid', String(process.pid), '--nofile', '--noheadings', '--raw', '-o', 'SOFT'], {
-    encoding: 'utf8',
-  }).split('\n')
-  limit(Math.max(...openDescriptors().map(Number)) + 50)
+/** Makes that nothing more can be opened in this process (EMFILE). @returns what ends that */
+export function takeDescriptors(): () => void {
+  const prlimit = (...args: string[]) => execFileSync('prlimit', ['--pid', String(process.pid), ...args], { encoding: 'utf8' })
+  const before = prlimit('--nofile', '--noheadings', '--raw', '-o', 'SOFT').trim()
+  prlimit(`--nofile=${Math.max(...openDescriptors().map(Number)) + 50}:`)
   const taken: number[] = []
   try {
-    try {
-      for (;;) taken.push(openSync('/dev/null', 'r'))
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EMFILE') throw error
-    }
+    for (;;) taken.push(openSync('/dev/null', 'r'))
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EMFILE') throw error
+  }
+  return () => {
+    for (const fd of taken) closeSync(fd)
+    prlimit(`--nofile=${before}:`)
+  }
+}
+
+/** Runs `work` while nothing more can be opened in this process. */
+export async function withoutDescriptors<T>(work: () => Promise<T>): Promise<T> {
+  const giveBack = takeDescriptors()
+  try {
     return await work()
   } finally {
-    for (const fd of taken) closeSync(fd)
-    limit(before!)
+    giveBack()
   }
 }

@@ -1,13 +1,14 @@
 import { execFile } from 'node:child_process'
 import { renameSync } from 'node:fs'
-import { mkdir, rename, rm, statfs, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, readdir, rename, rm, statfs, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { until } from '@millrace/common/testing/until'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { DiskStore } from '../src/cache/disk-store.js'
+import type { CacheDisk } from '../src/cache/disks.js'
 import { emptyFolder, filesIn, openStore, pathOf, readEntry } from './cache-folder.js'
-import { withoutDescriptors } from './descriptors.js'
+import { takeDescriptors, withoutDescriptors } from './descriptors.js'
 import { keyOf, metaOf, put, start } from './store-contract.js'
 
 const run = promisify(execFile)
@@ -22,8 +23,10 @@ describe('a disk that fails', () => {
   let states: string[]
   let faults: string[]
   let onFault: (() => void) | undefined
+  let onDisk: ((path: string, state: 'in' | 'out') => void) | undefined
   beforeEach(() => {
     onFault = undefined
+    onDisk = undefined
     stores = []
     states = []
     faults = []
@@ -44,10 +47,13 @@ describe('a disk that fails', () => {
     mounts.push(path)
     return path
   }
-  const open = async (...disks: { path: string; size: number }[]) => {
+  const open = async (...disks: CacheDisk[]) => {
     const store = await openStore(disks, {
       restMs: 60,
-      onDisk: (path, state) => states.push(`${disks.findIndex((disk) => disk.path === path)} ${state}`),
+      onDisk: (path, state) => {
+        states.push(`${disks.findIndex((disk) => disk.path === path)} ${state}`)
+        onDisk?.(path, state)
+      },
       onFault: (operation, error) => {
         faults.push(`${operation} ${(error as NodeJS.ErrnoException).code}`)
         onFault?.()
@@ -171,6 +177,129 @@ describe('a disk that fails', () => {
     expect(store.stats()[1]!.objects).toBe(counts[1])
     for (const number of numbers) await put(store, keyOf(number), body(number))
     expect(store.stats().map(({ objects }) => objects)).toEqual(counts)
+  })
+
+  /** Two disks, of which the first is away, so that the second has taken in what belongs there. */
+  const withFirstAway = async () => {
+    const [first, second] = [await makeFolder(), await makeFolder()]
+    const store = await open({ path: first, size: 64 << 20 }, { path: second, size: 64 << 20 })
+    const ofFirst = numbers.filter((number) => store.places.path(keyOf(number).hash)!.startsWith(first))
+    for (const number of numbers) await put(store, keyOf(number), body(number))
+    const away = `${first}-away`
+    await rename(first, away)
+    await expect(put(store, keyOf(ofFirst[0]!), body(ofFirst[0]!))).rejects.toMatchObject({ code: 'ENOENT' })
+    for (const number of ofFirst) await put(store, keyOf(number), body(number))
+    return { store, first, second, away, ofFirst }
+  }
+
+  it('and is back only to fail again costs the others nothing of what they took in for it', async () => {
+    const { store, first, second, away } = await withFirstAway()
+    // It can be opened and written to, but not read through.
+    onDisk = (_path, state) => {
+      if (state === 'in') renameSync(first, away)
+    }
+    for (const times of [1, 2]) {
+      await rename(away, first)
+      await until('a return that fails', () => states.filter((state) => state === '0 out').length === times + 1)
+    }
+    expect(store.stats()[1]!.objects).toBe(60)
+    for (const number of numbers) expect(store.has(keyOf(number).hash)).toBe(true)
+    onDisk = undefined
+    await rename(away, first)
+    await until('no entry is on both', async () => (await filesIn(second)).entries.length + (await filesIn(first)).entries.length === 60)
+  })
+
+  it('keeps what it holds while another one comes back', async () => {
+    const { store, first, second, away } = await withFirstAway()
+    await rename(second, `${second}-away`)
+    await until('no disk left', async () => {
+      await put(store, keyOf(1), body(1)).catch(() => undefined)
+      return store.out().length === 2
+    })
+    await rename(away, first)
+    await until('the first disk is in', () => states.includes('0 in'))
+    await store.scanned()
+    expect(store.stats()[1]!.objects).toBe(60)
+    await rename(`${second}-away`, second)
+    await until('no entry is on both', async () => (await filesIn(second)).entries.length + (await filesIn(first)).entries.length === 60)
+  })
+
+  it('holds no entry that another has after a restart, either', async () => {
+    const { store, first, second, away } = await withFirstAway()
+    await store.close()
+    stores = []
+    await rename(away, first)
+    await open({ path: first, size: 64 << 20 }, { path: second, size: 64 << 20 })
+    await until('no entry is on both', async () => (await filesIn(second)).entries.length + (await filesIn(first)).entries.length === 60)
+  })
+
+  it('and is back while another writes an entry of it: that one does not stay', async () => {
+    const { store, first, second, away, ofFirst } = await withFirstAway()
+    const writer = await start(store, keyOf(ofFirst[0]!), 50_000)
+    await writer.write(body(ofFirst[0]!))
+    await rename(away, first)
+    await until('the disk is in', () => states.includes('0 in'))
+    await store.scanned()
+    await until('no entry is on both', () => store.stats()[1]!.objects === 60 - ofFirst.length)
+    await writer.commit(metaOf(keyOf(ofFirst[0]!), 50_000))
+    await until('it is gone', async () => (await filesIn(second)).entries.length === 60 - ofFirst.length)
+    expect(store.stats()[1]!.objects).toBe(60 - ofFirst.length)
+  })
+
+  it.skipIf(!isRoot)('to delete what is no entry stays in all the same (needs root: tmpfs)', async () => {
+    const path = await makeFolder()
+    const stray = join(path, 'v2', 'stray')
+    await mkdir(stray, { recursive: true })
+    await run('mount', ['-t', 'tmpfs', 'tmpfs', stray])
+    mounts.push(stray)
+    const store = await open({ path, size: 1 << 20 })
+    expect([states, faults]).toEqual([[], ['scan EBUSY']])
+    await put(store, keyOf(1), body(1))
+    expect(store.has(keyOf(2).hash)).toBe(false)
+  })
+
+  it('to give its checkpoint only loses the order of use', async () => {
+    const path = await makeFolder()
+    const filled = await open({ path, size: 1 << 20 })
+    for (const number of [1, 2]) await put(filled, keyOf(number), body(number))
+    await filled.close()
+    await rm(join(path, 'v2', 'index'))
+    // Nothing is mapped at the beginning of this process's memory: to read there is EIO.
+    await symlink('/proc/self/mem', join(path, 'v2', 'index'))
+    const store = await open({ path, size: 1 << 20 })
+    expect([states, faults, store.stats()[0]!.objects]).toEqual([[], ['checkpoint EIO'], 2])
+    await store.close()
+    const next = await open({ path, size: 1 << 20 })
+    expect([faults.length, next.stats()[0]!.objects]).toEqual([1, 2])
+  })
+
+  it('is scanned again when this process had no descriptors left to do it', async () => {
+    const path = await makeFolder()
+    const store = await open({ path, size: 1 << 20 })
+    let giveBack = () => {}
+    onDisk = (_path, state) => {
+      if (state === 'in') giveBack = takeDescriptors()
+    }
+    await rename(path, `${path}-away`)
+    await expect(put(store, keyOf(1), body(1))).rejects.toMatchObject({ code: 'ENOENT' })
+    await rename(`${path}-away`, path)
+    await until('a scan that fails', () => faults.includes('scan EMFILE'))
+    giveBack()
+    // As long as it may have what was never compared, nothing can be denied.
+    await until('the end of another scan', () => !store.has(keyOf(999).hash))
+    expect(states).toEqual(['0 out', '0 in'])
+  })
+
+  it.skipIf(!isRoot)('in not being mounted is out until it is, and its mount point stays empty (needs root: tmpfs)', async () => {
+    const path = await makeFolder()
+    const store = await open({ path, size: 1 << 20, mounted: true })
+    expect([states, faults]).toEqual([['0 out'], ['open disk-not-mounted']])
+    await until('a probe that refuses', () => faults.includes('probe disk-not-mounted'))
+    expect(await readdir(path)).toEqual([])
+    await run('mount', ['-t', 'tmpfs', '-o', 'size=2m', 'tmpfs', path])
+    mounts.push(path)
+    await until('the disk is in', () => states.includes('0 in'))
+    await put(store, keyOf(1), body(1))
   })
 
   it('loses no entry while this process has no descriptors left to look at it', async () => {

@@ -48,7 +48,7 @@ describe('an index of 100,000 entries', () => {
 
     const again = new DiskIndex(2 ** 30, () => {})
     const started = performance.now()
-    expect(await loadCheckpoint(layout, again)).toBe(true)
+    expect(await loadCheckpoint(layout, again)).toBeGreaterThan(0)
     expect(performance.now() - started).toBeLessThan(5000)
     expect([again.objects, again.blocks]).toEqual([index.objects, index.blocks])
     const order: string[] = []

@@ -128,12 +128,65 @@ describe('a cache folder', () => {
     const again = await open()
     expect(again.stats()[0]!.objects).toBe(0)
     expect(again.has(keyOf(3).hash)).toBe(true)
-    expect((await again.look(keyOf(3)))?.length).toBe(20_000)
+    expect((await again.look(keyOf(1)))?.length).toBe(20_000)
     await again.scanned()
     expect(again.stats()[0]!.objects).toBe(4)
     const small = await reopen(1 << 16)
     await small.scanned()
     expect([1, 2, 3, 4].map((number) => small.has(keyOf(number).hash))).toEqual([true, true, false, false])
+  })
+
+  it('keeps what was used or came in before the first scan was over, when the times of the files give the order', async () => {
+    await (await fill(4)).close()
+    for (let number = 1; number <= 4; number++) await utimes(pathOf(folder.path, keyOf(number)), 1, 1_700_000_000 - number * 100)
+    await rm(join(folder.path, 'v2', 'index'))
+    const again = await open()
+    again.used(keyOf(4).hash)
+    expect((await again.look(keyOf(3)))?.length).toBe(20_000)
+    await again.scanned()
+    const small = await reopen(1 << 16)
+    await small.scanned()
+    expect([1, 2, 3, 4].map((number) => small.has(keyOf(number).hash))).toEqual([false, false, true, true])
+  })
+
+  it('counts an entry that was replaced after the last checkpoint as large as it is', async () => {
+    await (await fill(3)).close()
+    const [index, kept] = [join(folder.path, 'v2', 'index'), join(folder.path, 'kept')]
+    await rename(index, kept)
+    const killed = await open()
+    await killed.scanned()
+    await put(killed, keyOf(2), Buffer.alloc(200_000, 2))
+    await killed.close()
+    await rename(kept, index)
+    const again = await open()
+    await again.scanned()
+    expect(again.stats()[0]!.bytes).toBe((await filesIn(folder.path)).bytes)
+    // It counts as used when it came in.
+    const small = await reopen(240_000)
+    await small.scanned()
+    expect([1, 2, 3].map((number) => small.has(keyOf(number).hash))).toEqual([false, true, true])
+  })
+
+  it('counts an entry as large as it is, also when it is looked at while it is replaced', async () => {
+    const store = await open()
+    await store.scanned()
+    for (let round = 0; round < 100; round++) {
+      const length = round % 2 === 0 ? 1000 : 100_000
+      const replaced = put(store, keyOf(1), Buffer.alloc(length))
+      let more = true
+      const looking = async () => {
+        while (more) {
+          await store.look(keyOf(1))
+          await new Promise((resolve) => setImmediate(resolve))
+        }
+      }
+      const looked = Promise.all([looking(), looking(), looking()])
+      await replaced.finally(() => {
+        more = false
+      })
+      await looked
+      expect(store.stats()[0]!.bytes).toBe((await filesIn(folder.path)).bytes)
+    }
   })
 
   it('keeps its order of use over a restart, and evicts down to a smaller budget', async () => {

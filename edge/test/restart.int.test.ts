@@ -1,7 +1,8 @@
+import { stat } from 'node:fs/promises'
 import { until } from '@millrace/common/testing/until'
 import { beforeEach, describe, expect, it } from 'vitest'
 import { cacheFiles, segment, VIDEO } from './edge.js'
-import { BODY_LENGTH, bytesOf, serveBytes } from './origin.js'
+import { BODY_LENGTH, bytesOf, serveBytes, serveInTwo } from './origin.js'
 import { scene } from './scene.js'
 
 const numbers = [1, 2, 3, 4, 5, 6]
@@ -19,7 +20,27 @@ describe('an edge that starts again over its folder', () => {
     await until('the entries', async () => (await at.edge.count('cache_objects')) === numbers.length)
   }
 
-  it('serves nothing of what was purged, nor what is blocked, nor what a fill brings that was cut off', async () => {
+  it('has nothing of a fill that was cut off', async () => {
+    const { behaviour, release } = serveInTwo(200_000)
+    at.o1.behave(behaviour)
+    const cut = at.edge.get(`/o1${segment(1)}`).catch(() => 'broken')
+    await until('the first part on the disk', async () => {
+      const { tmp } = await cacheFiles(at.folder)
+      return tmp.length === 1 && (await stat(tmp[0]!)).size > 100_000
+    })
+    await at.restart()
+    expect(await cut).toBe('broken')
+    const { entries, tmp } = await cacheFiles(at.folder)
+    expect([entries, tmp, await at.edge.count('cache_objects')]).toEqual([[], [], 0])
+    release()
+    at.o1.behave(serveBytes())
+    for (const phase of ['miss', 'hit']) {
+      expect(await ask(1)).toBe(phase)
+      await at.edge.idle()
+    }
+  })
+
+  it('serves nothing of what was purged, nor what is blocked', async () => {
     await fill()
     await at.purge({ scope: 'revision', videoId: VIDEO, rev: 'r1' })
     await at.restart()

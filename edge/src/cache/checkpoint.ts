@@ -20,14 +20,18 @@ const RECORD_BYTES = 20
 const SLICE = 4096
 
 /**
- * A slice at a time, so that the process goes on answering. Replaces the older one at once, or not at all.
+ * A slice at a time, so that the process goes on answering. Replaces the older one at once, or not at all, also when the power fails: what
+ * has its name is on the disk. Its time is the one when it was begun: what changed since may not be in it.
  *
  * @param path of the file until it is whole
  */
 export async function writeCheckpoint(layout: DiskLayout, index: DiskIndex, path: string): Promise<void> {
   const file = await open(path, 'w', 0o600)
   try {
+    const { mtime } = await file.stat()
     await writeRecords(file, index)
+    await file.utimes(mtime, mtime)
+    await file.datasync()
     await file.close()
     await rename(path, layout.index)
   } catch (error) {
@@ -84,28 +88,38 @@ async function writeRecords(file: FileHandle, index: DiskIndex): Promise<void> {
 /**
  * Adds the entries of the checkpoint to an empty index.
  *
- * @returns false, and leaves the index empty, when there is no whole one.
+ * @returns when it was begun, in Unix milliseconds; undefined when there is no whole one. The index is empty then.
+ * @throws the disk's error; the index is empty then, too.
  */
-export async function loadCheckpoint(layout: DiskLayout, index: DiskIndex): Promise<boolean> {
+export async function loadCheckpoint(layout: DiskLayout, index: DiskIndex): Promise<number | undefined> {
   let file: FileHandle
   try {
     file = await open(layout.index, 'r')
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw error
   }
   try {
-    if (!(await isWhole(file))) return false
+    if (!(await isWhole(file))) return undefined
     await eachPart(file, (part) => {
       for (let at = 0; at < part.length; at += RECORD_BYTES) {
         const blocks = part.readUInt32LE(at + 16)
         if (blocks > 0) index.add(part.toString('latin1', at, at + 16), blocks)
       }
     })
-    return true
+    return (await file.stat()).mtimeMs
+  } catch (error) {
+    empty(index)
+    throw error
   } finally {
     await file.close()
   }
+}
+
+function empty(index: DiskIndex): void {
+  const keys: IndexKey[] = []
+  index.walk((key) => keys.push(key)).next(Number.POSITIVE_INFINITY)
+  for (const key of keys) index.left(index.remove(key))
 }
 
 async function isWhole(file: FileHandle): Promise<boolean> {

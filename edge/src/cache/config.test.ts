@@ -21,7 +21,7 @@ describe('the cache section of the config', () => {
 
   it('takes path and size for the only disk, and fills in the rest', () => {
     expect(parseConfig(cacheSchema, disk)).toEqual({
-      disks: [{ path: '/var/cache/a', size: 2 ** 30 }],
+      disks: [{ path: '/var/cache/a', size: 2 ** 30, mounted: false }],
       maxObject: 64 * 2 ** 20,
       checkpoint: 30_000,
       verify: 10_000,

@@ -8,6 +8,10 @@ const size = bytes({ min: '1MiB' })
 const diskSchema = z.strictObject({
   path: path.describe('Folder of the disk cache, of this edge alone; made when missing.'),
   size: size.describe('What the cache may take there, headers and running fills included.'),
+  mounted: z
+    .boolean()
+    .prefault(false)
+    .describe('The path is a mount point; while nothing is mounted there the disk is out, and nothing is written below it.'),
 })
 
 /** `cache`: either `disks`, or `path` and `size` of the only one. The output has `disks` in any case. */
@@ -39,7 +43,7 @@ export const cacheSchema = z
     if (disks && (path !== undefined || size !== undefined)) return problem('disks', 'stands beside path or size: use one or the other')
     if (!disks && path === undefined) return problem('disks', 'is missing, or path and size of the only disk')
     if (!disks && size === undefined) return problem('size', 'is missing')
-    const all = disks ?? [{ path: path!, size: size! }]
+    const all = disks ?? [{ path: path!, size: size!, mounted: false }]
     if (all.some((disk) => rest.maxObject > disk.size)) return problem('maxObject', 'must not exceed the size of any disk')
     return { disks: all, ...rest }
   })

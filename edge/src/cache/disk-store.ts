@@ -4,6 +4,7 @@ import { type CacheDisk, Disks } from './disks.js'
 import type { EntryMeta } from './entry-meta.js'
 import { type IndexKey, toIndexKey } from './index.js'
 import type { CacheKey } from './key.js'
+import type { Place } from './recover.js'
 import type { CacheStore, DiskStats, EntryPlaces, EntryWriter } from './store.js'
 import { StoreDisk } from './store-disk.js'
 
@@ -45,12 +46,15 @@ export class DiskStore implements CacheStore {
     this.places = this.#where
     const { now, checkpointMs = 30_000, restMs = 10_000, lockWaitMs = 3000 } = options
     const host = {
-      belongs: (disk: StoreDisk, hash: string) => this.#disk(hash) === disk,
+      place: (disk: StoreDisk, hash: string) => this.#place(disk, hash),
       gone: (hash: string) => this.#tellGone(hash),
       evicted: (key: IndexKey) => void this.#evicted.set(key, true),
       fault: options.onFault,
       returning: async (disk: StoreDisk) => options.onReturn?.(disk.path),
       state: (disk: StoreDisk, state: 'in' | 'out', error?: unknown) => this.#changed(disk, state, error),
+      settled: (disk: StoreDisk) => {
+        for (const other of this.#disks) if (other !== disk) void other.expelStrangers()
+      },
     }
     this.#disks = options.disks.map((disk) => new StoreDisk(disk, { now, checkpointMs, restMs, lockWaitMs }, host))
   }
@@ -132,9 +136,14 @@ export class DiskStore implements CacheStore {
   #changed(disk: StoreDisk, state: 'in' | 'out', error: unknown): void {
     this.#where.setOut(this.out())
     this.#options.onDisk(disk.path, state, error)
-    if (state === 'out') return
-    // While it was out, the others took its entries.
-    for (const other of this.#disks) if (other !== disk) void other.expelStrangers()
+    if (state === 'out') for (const other of this.#disks) if (other !== disk) other.takeGuests()
+  }
+
+  /** What was taken in for a disk is needed no longer when that one works again, not already when it is tried. */
+  #place(disk: StoreDisk, hash: string): Place {
+    const owner = this.#disk(hash)
+    if (!owner || owner === disk) return 'own'
+    return owner.settled ? 'stranger' : 'guest'
   }
 
   #tellGone(hash: string): void {

@@ -6,6 +6,8 @@ export interface CacheDisk {
   path: string
   /** Bytes that the cache may take there. */
   size: number
+  /** Whether a file system has to be mounted right at the path. */
+  mounted?: boolean
 }
 
 export const SHARD = /^[0-9a-f]{2}$/

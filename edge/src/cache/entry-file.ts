@@ -42,11 +42,12 @@ export async function renameInto(from: string, to: string): Promise<void> {
   }
 }
 
-/** Proves that files can be made, written and deleted. */
+/** Proves that files can be made, written to the disk itself, and deleted. */
 export async function probeFile(path: string): Promise<void> {
   const file = await open(path, 'w', 0o600)
   try {
     await file.write('probe')
+    await file.datasync()
   } finally {
     await file.close()
     await rm(path, { force: true })

@@ -1,29 +1,26 @@
-import { mkdir, open, stat, unlink } from 'node:fs/promises'
-import { MillraceError } from '@millrace/common/errors'
+import { open, rm, unlink } from 'node:fs/promises'
 import { BLOCK_BYTES } from './body.js'
-import { loadCheckpoint, writeCheckpoint } from './checkpoint.js'
+import { Checkpoints } from './checkpoints.js'
 import { Deletions } from './deletions.js'
 import { type DiskOperation, isDiskError, isFull, isMissing } from './disk-errors.js'
-import { type CacheDisk, type DiskLayout, diskLayout, entryPath, tmpPath } from './disks.js'
-import { probeFile, readEntryHeader, renameInto, rewriteEntryHeader } from './entry-file.js'
+import { DiskFolder } from './disk-folder.js'
+import { DiskHealth } from './disk-health.js'
+import { DiskScan } from './disk-scan.js'
+import { type CacheDisk, entryPath } from './disks.js'
+import { readEntryHeader, renameInto, rewriteEntryHeader } from './entry-file.js'
 import { blocksToBytes, diskBlocks, type EntryHeader, fileBytes } from './entry-format.js'
 import type { EntryMeta } from './entry-meta.js'
 import { DiskEntryWriter } from './entry-writer.js'
-import { lockFolder } from './folder-lock.js'
 import { DiskIndex, type IndexKey, toHash, toIndexKey } from './index.js'
 import type { CacheKey } from './key.js'
 import { KeyedLock } from './keyed-lock.js'
-import { reconcile, SHARDS } from './recover.js'
+import type { Place } from './recover.js'
 import type { DiskStats, EntryWriter } from './store.js'
-import { uniqueNames } from './unique-names.js'
 
 /** More files than this to be deleted first is no room: a body would wait too long. */
 const MAX_BACKLOG = 10_000
 /** At most so much is kept free, so that a new entry rarely waits for deletions. */
 const MAX_HEADROOM_BYTES = 64 << 20
-/** So many files in so much time that can't be read, and the disk is to blame. */
-const READ_FAILURES = 3
-const READ_FAILURE_WINDOW_MS = 10_000
 /** A disk that was full may take its whole budget again after so many rests. */
 const FULL_RESTS = 6
 
@@ -40,49 +37,41 @@ type ReadHeader = EntryHeader | undefined | 'disk-error' | 'unread'
 
 /** What a disk tells its store. */
 export interface StoreDiskHost {
-  belongs(disk: StoreDisk, hash: string): boolean
+  place(disk: StoreDisk, hash: string): Place
   gone(hash: string): void
   evicted(key: IndexKey): void
   fault(operation: DiskOperation, error: unknown): void
   /** Before it is in again; it stays out when this rejects. */
   returning(disk: StoreDisk): Promise<void>
   state(disk: StoreDisk, state: 'in' | 'out', error?: unknown): void
+  /** It works: what others took in for it they need no longer keep. */
+  settled(disk: StoreDisk): void
 }
 
-/** One disk of the store: its folder, its index, and whether it works. */
+/** One disk of the store: its folder, its index, and what is done with its entries. */
 export class StoreDisk {
   readonly path: string
-  state: 'in' | 'out' = 'out'
-  readonly #layout: DiskLayout
+  readonly #folder: DiskFolder
   readonly #options: StoreDiskOptions
   readonly #host: StoreDiskHost
   readonly #index: DiskIndex
   readonly #deletions: Deletions
   readonly #locks = new KeyedLock<IndexKey>()
-  /** Files in tmp that are being written. */
-  readonly #running = new Set<string>()
-  readonly #unscanned = new Set<number>()
-  #scan: Promise<void> | undefined
-  readonly #newName = uniqueNames(12)
-  #device: number | undefined
-  #unlock: (() => Promise<void>) | undefined
+  readonly #health: DiskHealth
+  readonly #scan: DiskScan
+  readonly #checkpoints: Checkpoints
+  /** Whether entries of other disks may be here. */
+  #guests = false
   #loaded = false
-  #ordered = false
-  #scanned = false
   #closing = false
-  #checkpoint: Promise<void> | undefined
-  #checkpointTimer: NodeJS.Timeout | undefined
-  #restTimer: NodeJS.Timeout | undefined
   #fullTimer: NodeJS.Timeout | undefined
-  #trying: Promise<void> | undefined
-  #readFailures: number[] = []
 
-  constructor({ path, size }: CacheDisk, options: StoreDiskOptions, host: StoreDiskHost) {
-    this.path = path
-    this.#layout = diskLayout(path)
+  constructor(disk: CacheDisk, options: StoreDiskOptions, host: StoreDiskHost) {
+    this.path = disk.path
+    this.#folder = new DiskFolder(disk, options.lockWaitMs)
     this.#options = options
     this.#host = host
-    this.#index = new DiskIndex(diskBlocks(size), (key, blocks) => {
+    this.#index = new DiskIndex(diskBlocks(disk.size), (key, blocks) => {
       this.#deletions.add(key, blocks)
       host.evicted(key)
       host.gone(toHash(key))
@@ -91,42 +80,69 @@ export class StoreDisk {
       (key) => this.#locks.run(key, () => this.#deleteEvicted(key)),
       (blocks) => this.#index.left(blocks),
     )
+    this.#health = new DiskHealth(options, {
+      begin: () => this.#begin(),
+      probe: () => this.#probe(),
+      fault: host.fault,
+      changed: (state, error) => this.#changed(state, error),
+    })
+    this.#scan = new DiskScan({
+      layout: this.#folder.layout,
+      index: this.#index,
+      place: (hash) => this.#place(hash),
+      busy: (key) => this.#locks.held(key) || this.#deletions.has(key),
+      isRunning: (path) => this.#folder.isRunning(path),
+      expel: (key) => this.#expel(key),
+      strayFault: (error) => host.fault('scan', error),
+      stopped: () => this.#closing || this.state === 'out',
+      fault: (error) => this.#fault('scan', error),
+      ended: () => host.settled(this),
+      restMs: options.restMs,
+    })
+    this.#checkpoints = new Checkpoints({
+      folder: this.#folder,
+      index: this.#index,
+      everyMs: options.checkpointMs,
+      // Before the first scan is over, an order that no checkpoint gave isn't known yet.
+      wanted: () => this.state === 'in' && this.#scan.ordered,
+      fault: (error) => this.#fault('checkpoint', error),
+    })
+  }
+
+  get state(): 'in' | 'out' {
+    return this.#health.state
+  }
+
+  /** Whether it works, as far as a scan of the whole of it can show. */
+  get settled(): boolean {
+    return this.state === 'in' && this.#scan.over
   }
 
   /** Takes over what an earlier process left. @throws MillraceError `cache-in-use`; any other error takes the disk out. */
   async open(): Promise<void> {
-    try {
-      await this.#begin()
-    } catch (error) {
-      if (error instanceof MillraceError && error.code === 'cache-in-use') throw error
-      this.#host.fault('open', error)
-      this.#takeOut(error, true)
-      return
-    }
-    this.state = 'in'
-    this.#checkpointTimer = setInterval(() => void this.#writeCheckpoint(), this.#options.checkpointMs).unref()
+    await this.#health.start()
+    if (this.state === 'in') this.#checkpoints.start()
   }
 
   /** Resolves when the scan that runs now is over. */
-  async scanned(): Promise<void> {
-    await this.#scan
+  scanned(): Promise<void> {
+    return this.#scan.done()
   }
 
   /** Begins to compare index and folders. */
   startScan(): void {
-    for (let shard = 0; shard < SHARDS; shard++) this.#unscanned.add(shard)
-    this.#scan = (this.#scan ?? Promise.resolve()).then(() => this.#runScan())
+    this.#scan.start()
   }
 
   has(hash: string): boolean {
-    return this.#index.has(toIndexKey(hash)) || this.#mayHold(hash)
+    return this.#index.has(toIndexKey(hash)) || this.#scan.mayHold(hash)
   }
 
   async look(key: CacheKey): Promise<EntryMeta | undefined> {
     const indexKey = toIndexKey(key.hash)
-    if (!this.#index.has(indexKey) && !this.#mayHold(key.hash)) return undefined
+    if (!this.has(key.hash)) return undefined
     const first = await this.#readHeaderOf(key.hash)
-    if (isOf(key, first)) return this.#found(indexKey, first)
+    if (isOf(key, first) && this.#index.blocksOf(indexKey) === blocksOf(first)) return first.meta
     // It may have been replaced while it was read.
     return this.#locks.run(indexKey, async () => {
       const again = await this.#readHeaderOf(key.hash)
@@ -140,13 +156,12 @@ export class StoreDisk {
     if (this.state === 'out' || this.#closing || this.#deletions.size > MAX_BACKLOG) return undefined
     const blocks = diskBlocks(fileBytes(length ?? BLOCK_BYTES))
     if (!this.#index.reserve(blocks)) return undefined
-    const path = tmpPath(this.#layout, key.hash, this.#newName())
-    this.#running.add(path)
+    const path = this.#folder.newTmp(key.hash)
     const disk = {
       reserve: (more: number) => this.#index.reserve(more),
       room: () => this.#room(),
       release: (tmp: string, reserved: number) => {
-        this.#running.delete(tmp)
+        this.#folder.ended(tmp)
         this.#index.release(reserved)
       },
       publish: (hash: string, tmp: string, taken: number, reserved: number) => this.#publish(hash, tmp, taken, reserved),
@@ -159,19 +174,19 @@ export class StoreDisk {
     const indexKey = toIndexKey(key.hash)
     return this.#locks.run(indexKey, async () => {
       try {
-        if (!(await rewriteEntryHeader(entryPath(this.#layout.root, key.hash), meta))) return false
+        if (!(await rewriteEntryHeader(this.#pathOf(key.hash), meta))) return false
       } catch (error) {
         this.#fault('write', error)
         throw error
       }
-      this.#index.touch(indexKey)
+      this.#use(indexKey)
       this.#host.gone(key.hash)
       return true
     })
   }
 
   used(hash: string): void {
-    this.#index.touch(toIndexKey(hash))
+    this.#use(toIndexKey(hash))
   }
 
   drop(hash: string, id: string | undefined): Promise<void> {
@@ -186,14 +201,21 @@ export class StoreDisk {
     })
   }
 
-  /** Entries that belong to another disk now are deleted, as after that one came back. */
+  /** Another disk is out: this one takes in entries of it. */
+  takeGuests(): void {
+    this.#guests = true
+  }
+
+  /** Deletes what other disks have themselves now. */
   async expelStrangers(): Promise<void> {
+    if (!this.#guests) return
+    this.#guests = false
     const strangers: IndexKey[] = []
     const walk = this.#index.walk((key) => {
-      if (!this.#host.belongs(this, toHash(key))) strangers.push(key)
+      if (this.#place(toHash(key)) === 'stranger') strangers.push(key)
     })
     while (walk.next(2000)) await new Promise((resolve) => setImmediate(resolve))
-    for (const key of strangers) if (!this.#host.belongs(this, toHash(key))) this.#expel(key)
+    for (const key of strangers) if (this.#place(toHash(key)) === 'stranger') this.#expel(key)
   }
 
   stats(): DiskStats {
@@ -203,71 +225,72 @@ export class StoreDisk {
 
   async close(): Promise<void> {
     this.#closing = true
-    clearInterval(this.#checkpointTimer)
-    clearTimeout(this.#restTimer)
+    this.#checkpoints.stop()
     clearTimeout(this.#fullTimer)
-    await this.#trying
-    await this.#scan
+    await this.#health.close()
+    await this.#scan.close()
     await this.#deletions.idle()
-    await this.#checkpoint
-    if (this.state === 'in') await this.#writeCheckpoint()
-    await this.#unlock?.()
-    this.#unlock = undefined
+    await this.#checkpoints.close()
+    await this.#folder.free()
   }
 
   /** Folders, lock, and the order of use as the last checkpoint has it. */
   async #begin(): Promise<void> {
-    if (this.#device === undefined) await mkdir(this.path, { recursive: true, mode: 0o700 })
-    const { dev } = await stat(this.path)
-    // A folder whose disk isn't mounted is a folder of another disk.
-    if (this.#device !== undefined && dev !== this.#device) {
-      throw new MillraceError(`${this.path} is not on the disk it was on`, { code: 'disk-changed', source: 'disk', retryable: true })
-    }
-    this.#device = dev
-    this.#unlock ??= await lockFolder(this.path, this.#options.lockWaitMs)
-    const made = await mkdir(this.#layout.tmp, { recursive: true, mode: 0o700 })
+    const made = await this.#folder.take()
     if (this.#loaded) return
+    const since = await this.#checkpoints.load()
     // A tree that wasn't there holds nothing whose order could be unknown.
-    this.#ordered = (await loadCheckpoint(this.#layout, this.#index)) || (made !== undefined && made !== this.#layout.tmp)
+    if (made || since !== undefined) this.#scan.hasOrder(since)
     this.#loaded = true
   }
 
-  async #runScan(): Promise<void> {
-    try {
-      await reconcile({
-        layout: this.#layout,
-        index: this.#index,
-        ordered: this.#ordered,
-        belongs: (hash) => this.#host.belongs(this, hash),
-        busy: (key) => this.#locks.held(key) || this.#deletions.has(key),
-        isRunning: (path) => this.#running.has(path),
-        expel: (key) => this.#expel(key),
-        shardDone: (shard) => this.#unscanned.delete(shard),
-        stopped: () => this.#closing || this.state === 'out',
-      })
-      if (this.#unscanned.size === 0) this.#ordered = this.#scanned = true
-    } catch (error) {
-      this.#fault('scan', error)
-    }
+  async #probe(): Promise<void> {
+    await this.#folder.probe()
+    await this.#host.returning(this)
   }
 
-  /** While the folder of its hash was not scanned, an entry may be there that the index doesn't know. */
-  #mayHold(hash: string): boolean {
-    return this.#unscanned.size > 0 && this.#unscanned.has(Number.parseInt(hash.slice(0, 2), 16))
+  #changed(state: 'in' | 'out', error: unknown): void {
+    this.#host.state(this, state, error)
+    if (state === 'out') return
+    this.#checkpoints.start()
+    this.startScan()
   }
 
-  #found(key: IndexKey, { meta }: EntryHeader): EntryMeta {
-    const blocks = diskBlocks(fileBytes(meta.length))
+  #pathOf(hash: string): string {
+    return entryPath(this.#folder.layout.root, hash)
+  }
+
+  #place(hash: string): Place {
+    if (this.state === 'out') return 'own'
+    const place = this.#host.place(this, hash)
+    if (place === 'guest') this.#guests = true
+    return place
+  }
+
+  #use(key: IndexKey): void {
+    this.#index.touch(key)
+    this.#scan.used(key)
+  }
+
+  #add(key: IndexKey, blocks: number): void {
+    this.#index.add(key, blocks)
+    this.#scan.used(key)
+  }
+
+  /** Under the key's lock. */
+  #found(key: IndexKey, header: EntryHeader): EntryMeta {
+    const blocks = blocksOf(header)
     // A checkpoint doesn't know what was replaced after it.
-    if (this.#index.blocksOf(key) !== blocks && !this.#deletions.has(key)) this.#index.add(key, blocks)
-    return meta
+    if (this.#index.blocksOf(key) !== blocks && !this.#deletions.has(key)) this.#add(key, blocks)
+    return header.meta
   }
 
   async #readHeaderOf(hash: string): Promise<ReadHeader> {
     try {
-      return await readEntryHeader(entryPath(this.#layout.root, hash))
+      return await readEntryHeader(this.#pathOf(hash))
     } catch (error) {
-      this.#readFault(error)
+      this.#host.fault('look', error)
+      this.#health.readFailed(error)
       return isDiskError(error) ? 'disk-error' : 'unread'
     }
   }
@@ -283,7 +306,7 @@ export class StoreDisk {
       // The older entry leaves the index first: evicted after the rename, it would take the new file with it.
       const older = this.#index.remove(key)
       try {
-        await renameInto(path, entryPath(this.#layout.root, hash))
+        await renameInto(path, this.#pathOf(hash))
       } catch (error) {
         this.#index.left(older)
         if (older > 0) this.#index.add(key, older)
@@ -291,11 +314,13 @@ export class StoreDisk {
         throw error
       }
       this.#index.left(older)
-      this.#running.delete(path)
+      this.#folder.ended(path)
       this.#index.release(reserved)
-      this.#index.add(key, blocks)
-      if (older > 0 || this.#mayHold(hash)) this.#host.gone(hash)
+      this.#add(key, blocks)
+      if (older > 0 || this.#scan.mayHold(hash)) this.#host.gone(hash)
       this.#index.trim(diskBlocks(MAX_HEADROOM_BYTES), MAX_BACKLOG - this.#deletions.size)
+      // The disk that it belongs to came back while it was written.
+      if (this.state === 'in' && this.#place(hash) === 'stranger') this.#expel(key)
     })
   }
 
@@ -319,10 +344,12 @@ export class StoreDisk {
 
   /** A file that can't be deleted takes room outside the budget until the next scan finds it. */
   async #unlink(hash: string): Promise<void> {
+    const path = this.#pathOf(hash)
     try {
-      await unlink(entryPath(this.#layout.root, hash))
+      await unlink(path)
     } catch (error) {
-      if (!isMissing(error)) this.#fault('delete', error)
+      // It may be a folder, which is no entry of ours.
+      if (!isMissing(error)) await rm(path, { recursive: true, force: true }).catch((failure: unknown) => this.#fault('delete', failure))
     }
   }
 
@@ -333,19 +360,7 @@ export class StoreDisk {
   #fault(operation: DiskOperation, error: unknown): void {
     this.#host.fault(operation, error)
     if (isFull(error)) this.#setFull()
-    else if (isDiskError(error)) this.#takeOut(error)
-  }
-
-  /** One file that can't be read is dropped; several, and the disk is out. */
-  #readFault(error: unknown): void {
-    this.#host.fault('look', error)
-    if (!isDiskError(error)) return
-    const now = this.#options.now()
-    this.#readFailures = this.#readFailures.filter((at) => now - at < READ_FAILURE_WINDOW_MS)
-    this.#readFailures.push(now)
-    if (this.#readFailures.length < READ_FAILURES) return
-    this.#readFailures = []
-    this.#takeOut(error)
+    else if (isDiskError(error)) this.#health.failed(error)
   }
 
   /** The disk has less room than was configured: the cache goes on in what it has now, and tries for more later. */
@@ -355,55 +370,10 @@ export class StoreDisk {
     if (this.#closing) return
     this.#fullTimer = setTimeout(() => this.#index.unsetFull(), FULL_RESTS * this.#options.restMs).unref()
   }
+}
 
-  #takeOut(error: unknown, always = false): void {
-    if (this.#closing || (this.state === 'out' && !always)) return
-    this.state = 'out'
-    this.#host.state(this, 'out', error)
-    this.#rest()
-  }
-
-  #rest(): void {
-    if (!this.#closing) this.#restTimer = setTimeout(() => (this.#trying = this.#tryAgain()), this.#options.restMs).unref()
-  }
-
-  async #tryAgain(): Promise<void> {
-    try {
-      await this.#begin()
-      await this.#withTmp('probe', probeFile)
-      await this.#host.returning(this)
-    } catch (error) {
-      this.#host.fault('probe', error)
-      this.#rest()
-      return
-    }
-    if (this.#closing) return
-    this.state = 'in'
-    this.#checkpointTimer ??= setInterval(() => void this.#writeCheckpoint(), this.#options.checkpointMs).unref()
-    this.#host.state(this, 'in')
-    this.startScan()
-  }
-
-  async #writeCheckpoint(): Promise<void> {
-    // Before the first scan is over, an order that no checkpoint gave isn't known yet.
-    if (this.#checkpoint || this.state === 'out' || !(this.#ordered || this.#scanned)) return
-    this.#checkpoint = this.#withTmp('index', (tmp) => writeCheckpoint(this.#layout, this.#index, tmp)).catch((error: unknown) =>
-      this.#fault('checkpoint', error),
-    )
-    await this.#checkpoint
-    this.#checkpoint = undefined
-  }
-
-  /** A file in tmp that a scan leaves alone while it is worked with. */
-  async #withTmp(name: string, work: (path: string) => Promise<void>): Promise<void> {
-    const path = `${this.#layout.tmp}/${name}`
-    this.#running.add(path)
-    try {
-      await work(path)
-    } finally {
-      this.#running.delete(path)
-    }
-  }
+function blocksOf({ meta }: EntryHeader): number {
+  return diskBlocks(fileBytes(meta.length))
 }
 
 function isOf(key: CacheKey, read: ReadHeader): read is EntryHeader {
