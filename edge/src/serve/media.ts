@@ -4,7 +4,6 @@ import { type EntryMeta, type FillMeta, headerOf } from '../cache/entry-meta.js'
 import type { CacheKey } from '../cache/key.js'
 import { staleness } from '../cache/serving.js'
 import type { OpenEntry, OpenFiles } from '../entries/open-files.js'
-import type { RamTier } from '../entries/ram-tier.js'
 import type { Exchange } from '../http/exchange.js'
 import { type Sending, sendPieces, sendToEnd } from '../http/send.js'
 import type { BackgroundRevalidation } from '../keeper/background.js'
@@ -32,7 +31,6 @@ export interface MediaDependencies {
   origins: OriginGroup
   files: OpenFiles
   fillFiles: FillFiles
-  ram: RamTier
   hits: Hits
   heads: AnswerHeads
   purges: PurgeView
@@ -123,7 +121,7 @@ export class Media {
   }
 
   #bodies(key: CacheKey): FindDependencies<OpenEntry> {
-    const { files, fillFiles, ram } = this.#deps
+    const { files, fillFiles } = this.#deps
     return {
       files: fillFiles,
       openFinal: async (id) => {
@@ -131,12 +129,8 @@ export class Media {
         const entry = await files.find(key)
         return entry?.meta.id === id ? files.body(entry) : undefined
       },
-      openStored: async () => {
-        // What this worker holds of it is from before.
-        ram.forget(key.hash)
-        files.forget(key.hash)
-        return await this.#stored(key)
-      },
+      // What this worker held of it from before is gone: it was told so before it was told of this.
+      openStored: () => this.#stored(key),
     }
   }
 
