@@ -13,7 +13,8 @@ export interface Keeper {
    * For a request that found no entry, or one that is not fresh. An entry that is there and fresh by now is `stored`; else the running
    * fill of this key is joined, or a new one begun. A stale entry is revalidated by its fill (RFC 9111 §4.3).
    *
-   * @throws MillraceError `edge-busy` (503) beyond `fetch.maxFills` or `fetch.maxWaiters`
+   * @throws MillraceError `edge-busy` (503) beyond `fetch.maxFills` or `fetch.maxWaiters`; `video-deleted` (410) instead of a fill of what
+   *   is deleted for good
    */
   open(request: FillRequest): Promise<Opened>
   /** Where the keeper is in this process: whether there may be an entry, so that nobody looks on the disk for what isn't there. */

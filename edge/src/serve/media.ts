@@ -16,7 +16,7 @@ import { allMissing, exhausted } from '../origin/fallback.js'
 import type { Trace } from '../origin/trace.js'
 import type { Decision, RequestClass } from '../phase.js'
 import type { PurgeView } from '../purge/contract.js'
-import { isBroken, refused } from '../refusal.js'
+import { isBroken, refused, videoDeleted } from '../refusal.js'
 import type { AnswerHeads } from './answer-head.js'
 import type { Hits } from './hits.js'
 import { answerPass } from './pass.js'
@@ -54,7 +54,7 @@ export class Media {
   async answer(exchange: Exchange, resolved: Resolved, sending: Sending, trace: Trace): Promise<void> {
     const { origins, purges, hits, background, now } = this.#deps
     const { key, class: name, media } = resolved
-    if (purges.blocks(media.videoId)) throw refused(410, 'video-deleted', 'this video was deleted')
+    if (purges.blocks(media.videoId)) throw videoDeleted()
     const broke: string[] = []
     let stale: OpenEntry | undefined
     for (let round = 0; round < MAX_ROUNDS; round++) {
