@@ -7,11 +7,13 @@ const writeTo = promisify(write)
 /** Lines wait for this long, or until there is this much of them. */
 const FLUSH_MS = 200
 const FLUSH_BYTES = 64 * 1024
+/** A pipe takes so much as one piece, or nothing of it (PIPE_BUF in limits.h). */
+const PIPE_BYTES = 4096
 /** What may wait while the disk is slow, beside the batch that it is writing; in characters. */
 const MAX_PENDING = 4 * 1024 * 1024
 
 export interface LineWriterOptions {
-  /** A file, which other processes may append to as well; or a descriptor that is the process's own, such as stdout. */
+  /** A file, or a descriptor that is open already, such as stdout; other processes may write there as well. */
   target: { path: string } | { fd: number }
   /** Told of each failed write or open. */
   onError: (error: unknown) => void
@@ -28,7 +30,8 @@ export interface LineStats {
 
 /**
  * Appends lines to a file behind the requests' backs: never waits, never throws, and never takes more memory than its bound; what doesn't
- * fit or fails is counted. A batch of whole lines is one write with O_APPEND, so that several processes can share a file.
+ * fit or fails is counted. A batch of whole lines is one write with O_APPEND, so that several processes can share a file; a descriptor may be
+ * a pipe, and gets as many whole lines at once as a pipe takes together.
  */
 export class LineWriter {
   readonly stats: LineStats = { written: 0, dropped: 0, errors: 0 }
@@ -128,9 +131,10 @@ export class LineWriter {
 
   async #writeSome(buffer: Buffer, at: number): Promise<number> {
     const fd = this.#file ? this.#file.fd : (this.#options.target as { fd: number }).fd
+    const end = this.#file ? buffer.length : endOfPiece(buffer, at)
     for (;;) {
       try {
-        return (await writeTo(fd, buffer, at, buffer.length - at, null)).bytesWritten
+        return (await writeTo(fd, buffer, at, end - at, null)).bytesWritten
       } catch (error) {
         // A pipe that is full, as stdout may be: lines wait meanwhile within their bound.
         if ((error as NodeJS.ErrnoException).code !== 'EAGAIN') throw error
@@ -155,6 +159,15 @@ export class LineWriter {
     }
   }
 }
+
+/** Where the whole lines end that go together; a longer line goes by itself. */
+function endOfPiece(buffer: Buffer, at: number): number {
+  if (buffer.length - at <= PIPE_BYTES) return buffer.length
+  const last = buffer.lastIndexOf(LINE_FEED, at + PIPE_BYTES - 1)
+  return last >= at ? last + 1 : buffer.indexOf(LINE_FEED, at) + 1
+}
+
+const LINE_FEED = 0x0a
 
 function openForAppend(path: string): Promise<FileHandle> {
   return open(path, 'a', 0o640)

@@ -6,6 +6,10 @@ export function refused(status: number, code: string, message: string): Millrace
   return new MillraceError(message, { code, source: 'client', retryable: false, status })
 }
 
+export function videoDeleted(): MillraceError {
+  return refused(410, 'video-deleted', 'this video was deleted')
+}
+
 /** The bytes of a body will not come: from another place they may. */
 export function isBroken(error: unknown): boolean {
   return error instanceof MillraceError && error.code === BODY_BROKEN

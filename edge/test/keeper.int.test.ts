@@ -332,6 +332,17 @@ describe('a keeper that fills its store', () => {
     expect(await causeOf()).toBe('expired')
   })
 
+  it('fetches nothing of a video that was deleted, neither for a request nor ahead', async () => {
+    await test.get(PATH)
+    await test.keeper.idle()
+    test.block('01hzy3v8k2m4n6p8q0r2s4t6v8')
+    for (const path of [PATH, OTHER]) await expect(test.find(path)).rejects.toMatchObject({ code: 'video-deleted', status: 410 })
+    test.keeper.prefetch(test.request(OTHER))
+    expect([test.prefetches, o1.requests]).toEqual([['pointless'], [PATH]])
+    const another = PATH.replace('v8/', 'v9/')
+    expect((await test.get(another)).kind).toBe('miss')
+  })
+
   it('fetches ahead only what is not there, within its budget', async () => {
     await test.close()
     test = await startKeeper([o1], { prefetch: { maxConcurrent: 1, bytesPerSecond: 1000 } })

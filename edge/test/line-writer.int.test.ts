@@ -173,4 +173,32 @@ describe('LineWriter', () => {
     await until('a long line in the file', async () => (await lines(path)).length === 2)
     await patient.close()
   })
+
+  it('leaves lines whole in a pipe that it shares with another process, however full that is', async () => {
+    const { name, reader, fd } = await pipe()
+    const other = await open(name, constants.O_WRONLY | constants.O_NONBLOCK)
+    closing.push(() => other.close())
+    const writers = [(await writing({ target: { fd } })).writer, (await writing({ target: { fd: other.fd } })).writer]
+    const wanted: string[] = []
+    for (let i = 0; i < 1000; i++) {
+      for (const [index, letter] of ['a', 'b'].entries()) {
+        const line = letter.repeat(1 + ((i * 37) % 600))
+        wanted.push(line)
+        writers[index]!.write(`${line}\n`)
+      }
+    }
+    let flushed = false
+    const flushing = Promise.all(writers.map((writer) => writer.flush())).then(() => {
+      flushed = true
+    })
+    let text = ''
+    await until('all lines', async () => {
+      text += await drain(reader)
+      return flushed
+    })
+    await flushing
+    text += await drain(reader)
+    await reader.close()
+    expect(text.split('\n').slice(0, -1).sort()).toEqual(wanted.sort())
+  })
 })

@@ -1,4 +1,6 @@
-import { beforeEach, describe, expect, it } from 'vitest'
+import { until } from '@millrace/common/testing/until'
+import { beforeEach, describe, expect, it, vi } from 'vitest'
+import { AnswerHeads } from '../src/serve/answer-head.js'
 import { cacheFiles, segment } from './edge.js'
 import { BODY_LENGTH, bytesOf, serveStatus } from './origin.js'
 import { type Resource, serveResource } from './resource.js'
@@ -148,5 +150,23 @@ describe('a stored response that has expired', () => {
     const expected = body === 'first' ? FIRST : SECOND
     expect(answers.every((answer) => answer.status === 200 && answer.body.equals(expected))).toBe(true)
     expect(conditions()).toEqual([undefined, '"1"'])
+  })
+
+  it('is opened once more for all that waited for its confirmation', async () => {
+    await at.restart({ fetch: { headersTimeout: '20s' } })
+    await expire()
+    let answer: (() => void) | undefined
+    at.o1.behave((request, response) => {
+      answer = () => serveResource(resource)(request, response)
+    })
+    // Made for each file that is opened.
+    const opened = vi.spyOn(AnswerHeads.prototype, 'prepare')
+    const asking = Promise.all(Array.from({ length: 200 }, () => at.edge.get(`/o1${PATH}`)))
+    await until('all to wait', async () => answer && (await at.edge.count('running_requests')) === 200)
+    answer!()
+    expect((await asking).every(({ headers, body }) => headers['x-cache'] === 'revalidated' && body.equals(FIRST))).toBe(true)
+    // When it was found stale, and when it was confirmed.
+    expect(opened.mock.calls.length).toBe(2)
+    opened.mockRestore()
   })
 })

@@ -31,6 +31,8 @@ export interface TestKeeper {
   advance: (ms: number) => void
   /** A purge of everything. */
   purge: () => void
+  /** As a video that was deleted for good. */
+  block: (videoId: string) => void
   ended: Ended[]
   prefetches: PrefetchOutcome[]
   faults: string[]
@@ -59,6 +61,7 @@ export async function startKeeper(
   const stop = new AbortController()
   let now = Date.now()
   let generation = 0
+  const blocked = new Set<string>()
   const ended: Ended[] = []
   const prefetches: PrefetchOutcome[] = []
   const faults: string[] = []
@@ -73,7 +76,7 @@ export async function startKeeper(
         return generation
       },
       covers: (entry) => entry.generation < generation,
-      blocks: () => false,
+      blocks: (videoId) => blocked.has(videoId),
     },
     fits: () => true,
     maxObject: options.maxObject ?? 8 << 20,
@@ -104,6 +107,10 @@ export async function startKeeper(
     },
     purge: () => {
       generation++
+    },
+    block: (videoId) => {
+      generation++
+      blocked.add(videoId)
     },
     ended,
     prefetches,

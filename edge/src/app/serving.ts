@@ -125,7 +125,6 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
     origins,
     files,
     fillFiles: new FillFiles(),
-    ram,
     hits,
     heads,
     purges,

@@ -14,7 +14,8 @@ export interface Keeper {
    * fill of this key is joined, or a new one begun. A stale entry is revalidated by its fill (RFC 9111 §4.3). In generic mode the request's
    * own Cache-Control counts as well: a fresh entry that it refuses is revalidated too.
    *
-   * @throws MillraceError `edge-busy` (503) beyond `fetch.maxFills` or `fetch.maxWaiters`
+   * @throws MillraceError `edge-busy` (503) beyond `fetch.maxFills` or `fetch.maxWaiters`; `video-deleted` (410) instead of a fill of what
+   *   is deleted for good
    */
   open(request: FillRequest): Promise<Opened>
   /** Where the keeper is in this process: whether there may be an entry, so that nobody looks on the disk for what isn't there. */

@@ -3,6 +3,8 @@ import type { EntryMeta } from '../cache/entry-meta.js'
 import { type CacheKey, cacheKey } from '../cache/key.js'
 import type { CacheStore } from '../cache/store.js'
 import { uniqueNames } from '../cache/unique-names.js'
+import { blocksKey } from '../purge/key-scope.js'
+import { videoDeleted } from '../refusal.js'
 import type { FillRequest, Keeper, MissCause, Opened, PassReason } from './contract.js'
 import { type FillDependencies, FillRun } from './fill.js'
 import type { FillOutcome } from './fill-outcome.js'
@@ -195,6 +197,8 @@ export class LocalKeeper implements Keeper {
   }
 
   #lead(request: FillRequest, cause: MissCause, stale?: EntryMeta): Opened {
+    // What begins after the deletion would count as newer than it.
+    if (blocksKey(this.#deps.purges, request.key.text)) throw videoDeleted()
     return this.#known(request) ?? this.#start(request, cause, stale)
   }
 
@@ -229,7 +233,7 @@ export class LocalKeeper implements Keeper {
     if (this.#store.has(hash)) return 'stored'
     // Half of the fills are for requests that somebody waits for.
     if (this.#flights.peek(hash) || this.#looks.has(hash) || this.#flights.size >= this.#options.maxFills / 2) return 'busy'
-    if (this.#known(request)) return 'pointless'
+    if (blocksKey(this.#deps.purges, request.key.text) || this.#known(request)) return 'pointless'
     const hindrance = this.#prefetches.hindrance()
     if (hindrance) return hindrance
     this.#prefetches.started()

@@ -1,3 +1,5 @@
+import type { PurgeView } from './contract.js'
+
 /**
  * Which asset a media key names, by position: `/dash/<videoId>/<rev>/…`, `/files/…`, `/hls/…`. Asked for each entry that is older than
  * the latest purge, so without a regular expression and without a look at the rest of the key.
@@ -18,6 +20,12 @@ export function videoIdStart(key: string): number {
 
 export function videoIdAt(key: string, start: number): string {
   return key.slice(start, start + ID_LENGTH)
+}
+
+/** Whether a key is of a video that is deleted for good. */
+export function blocksKey(purges: Pick<PurgeView, 'blocks'>, key: string): boolean {
+  const start = videoIdStart(key)
+  return start > 0 && purges.blocks(videoIdAt(key, start))
 }
 
 /** `<videoId>/<rev>`. */

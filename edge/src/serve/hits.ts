@@ -9,6 +9,7 @@ import type { Exchange, ResponseHead } from '../http/exchange.js'
 import { type Sending, sendBytes, sendPieces } from '../http/send.js'
 import type { Decision, RequestClass } from '../phase.js'
 import type { PurgeView } from '../purge/contract.js'
+import { blocksKey } from '../purge/key-scope.js'
 import type { AnswerHeads } from './answer-head.js'
 import { isPlain, type Plan, planAnswer } from './plan.js'
 
@@ -42,7 +43,7 @@ export class Hits {
     if (entry === undefined || entry.meta.freshUntil <= now) return undefined
     const { purges } = this.#deps
     if (entry.checkedGeneration !== purges.generation) {
-      if (purges.covers(entry.meta)) {
+      if (purges.covers(entry.meta) || blocksKey(purges, entry.meta.key)) {
         this.#deps.ram.forget(hash)
         return undefined
       }

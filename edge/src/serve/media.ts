@@ -5,7 +5,6 @@ import type { CacheKey } from '../cache/key.js'
 import { servesOnError, staleness } from '../cache/serving.js'
 import type { OpenEntry } from '../entries/open-entry.js'
 import type { OpenFiles } from '../entries/open-files.js'
-import type { RamTier } from '../entries/ram-tier.js'
 import type { Exchange } from '../http/exchange.js'
 import { type Sending, sendPieces, sendToEnd } from '../http/send.js'
 import type { BackgroundRevalidation } from '../keeper/background.js'
@@ -18,7 +17,7 @@ import { allMissing, exhausted } from '../origin/fallback.js'
 import type { Trace } from '../origin/trace.js'
 import type { Decision, RequestClass } from '../phase.js'
 import type { PurgeView } from '../purge/contract.js'
-import { isBroken, refused } from '../refusal.js'
+import { isBroken, refused, videoDeleted } from '../refusal.js'
 import type { AnswerHeads } from './answer-head.js'
 import type { Hits } from './hits.js'
 import { answerPass } from './pass.js'
@@ -33,7 +32,6 @@ export interface MediaDependencies {
   origins: OriginGroup
   files: OpenFiles
   fillFiles: FillFiles
-  ram: RamTier
   hits: Hits
   heads: AnswerHeads
   purges: PurgeView
@@ -63,7 +61,7 @@ export class Media {
   async answer(exchange: Exchange, resolved: Resolved, sending: Sending, trace: Trace): Promise<void> {
     const { origins, purges, hits, background, now } = this.#deps
     const { key, class: name, media } = resolved
-    if (purges.blocks(media.videoId)) throw refused(410, 'video-deleted', 'this video was deleted')
+    if (purges.blocks(media.videoId)) throw videoDeleted()
     const broke: string[] = []
     let hadStale = false
     for (let round = 0; round < MAX_ROUNDS; round++) {
@@ -130,7 +128,7 @@ export class Media {
   }
 
   #bodies(key: CacheKey): FindDependencies<OpenEntry> {
-    const { files, fillFiles, ram } = this.#deps
+    const { files, fillFiles } = this.#deps
     return {
       files: fillFiles,
       openFinal: async (id) => {
@@ -138,12 +136,8 @@ export class Media {
         const entry = await files.find(key)
         return entry?.meta.id === id ? files.body(entry) : undefined
       },
-      openStored: async () => {
-        // What this worker holds of it is from before.
-        ram.forget(key.hash)
-        files.forget(key.hash)
-        return await this.#stored(key)
-      },
+      // What this worker held of it from before is gone: it was told so before it was told of this.
+      openStored: () => this.#stored(key),
     }
   }
 

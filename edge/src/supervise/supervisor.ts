@@ -44,8 +44,8 @@ export interface SupervisorOptions {
 const DEFAULT_TIMES: SlotTimes = { pingEveryMs: 2000, pingTimeoutMs: 10_000 }
 const ASK_MS = 2000
 const RELOAD_MS = 30_000
-/** For a worker's own way out, beside its drain. */
-const STOP_SLACK_MS = 10_000
+/** For a child's own way out, beside a worker's drain: more than its phases may take together, the last of which writes the keeper's index. */
+export const STOP_SLACK_MS = 20_000
 /** `sun_path` has 108 bytes, the closing zero included. */
 const MAX_SOCKET_PATH = 107
 
