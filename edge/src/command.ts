@@ -43,16 +43,17 @@ function commandLine() {
 }
 
 async function serve(path: string): Promise<void> {
-  const starting = createLogger({ service: 'edge' })
-  await runService(starting, async () => {
+  const early = createLogger({ service: 'edge' })
+  await runService(early, async () => {
     const read = readConfig(path)
     const { config } = read
     const log = createLogger({ service: 'edge', id: config.id, level: config.log.level })
-    const edge =
+    const starting =
       config.workers === 1
-        ? await startEdge(config, { log })
-        : await startCluster(read, { log, entry: fileURLToPath(new URL('child-main.js', import.meta.url)) })
-    onSignals(edge, read, path, log)
+        ? startEdge(config, { log })
+        : startCluster(read, { log, entry: fileURLToPath(new URL('child-main.js', import.meta.url)) })
+    onSignals(starting, read, path, log)
+    const edge = await starting
     log.info({ listen: edge.address, admin: edge.admin, workers: config.workers }, 'ready')
     return { phases: edge.phases }
   })

@@ -113,6 +113,29 @@ describe('the keeper of two workers', () => {
     expect(await cacheFiles(edge.cachePath)).toMatchObject({ entries: { length: 3 }, tmp: [] })
   })
 
+  it('that is killed loses nothing of the cache: what was stored before are hits at both workers, without a request to the origin', async () => {
+    const numbers = [1, 2, 3, 4, 5, 6]
+    for (const number of numbers) await edge.get(`/o1${segment(number)}`)
+    await edge.idle()
+    const killed = keeper()
+    process.kill(killed, 'SIGKILL')
+    await edge.replaced(killed)
+    viewers = await viewerOfEach(edge.port, edge.roles().workers)
+    for (const viewer of viewers) {
+      for (const number of numbers) {
+        const { headers, body } = await viewer.get(`/o1${segment(number)}`)
+        expect([headers['x-cache'], body.equals(bytesOf(segment(number), BODY_LENGTH))]).toEqual(['hit', true])
+      }
+    }
+    expect([...o1.requests].sort()).toEqual(numbers.map(segment))
+    // It reads its folders while it serves.
+    await until('all to be counted', async () => (await edge.metric('millrace_edge_cache_objects')) === numbers.length)
+    // And it keeps on: what comes now is stored as well.
+    await edge.get(`/o1${segment(7)}`)
+    await edge.idle()
+    for (const viewer of viewers) expect((await viewer.get(`/o1${segment(7)}`)).headers['x-cache']).toBe('hit')
+  })
+
   it('that hangs costs no viewer anything: hits go on, misses pass after a while, the later ones at once; purges are refused', async () => {
     await edge.get(`/o1${segment(2)}`)
     await edge.idle()

@@ -1,4 +1,6 @@
+import { until } from '@millrace/common/testing/until'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from 'vitest'
+import { isRunning } from '../src/harness/proc.js'
 import { startTestEdge, tempFolder, VIDEO } from './edge.js'
 import { BODY_LENGTH, bytesOf, startOrigin, type TestOrigin } from './origin.js'
 import { EdgeProcess } from './processes.js'
@@ -109,6 +111,22 @@ describe('a purge at an edge of two workers', () => {
     answeredAt = performance.now()
     await watching
     expect(late).toBe(0)
+  })
+
+  it('is answered also with a worker that hangs, which is killed for it; its successor has the purge, too', async () => {
+    const [hung, well] = edge.roles().workers as [number, number]
+    process.kill(hung, 'SIGSTOP')
+    const began = performance.now()
+    expect(await purge({ scope: 'revision', videoId: VIDEO, rev: 'r1' })).toMatchObject({ status: 200, json: { workers: 1 } })
+    expect(performance.now() - began).toBeLessThan(5000)
+    const late = () => edge.metric('millrace_edge_child_restarts_total', { name: 'reason', value: 'late' })
+    await until('its end', async () => !isRunning(hung) && (await late()) === 1)
+    const roles = await edge.replaced(hung)
+    expect(roles.workers).toContain(well)
+    for (const viewer of viewers) viewer.close()
+    viewers = await viewerOfEach(edge.port, roles.workers)
+    await expectPurged([FIRST])
+    expect(await late()).toBe(1)
   })
 
   it.each(SCOPES)('of %s outlives a kill -9 right after its answer', async (_what, scope, purged) => {

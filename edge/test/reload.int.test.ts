@@ -145,6 +145,20 @@ describe.each([1, 2])('SIGHUP to an edge of %i workers with settings that need a
     }
   })
 
+  it('that comes while it starts is obeyed when it has started', async () => {
+    await edge.stop()
+    const before = edge.lines.length
+    const lines = () => edge.lines.slice(before).map(({ msg }) => msg)
+    const started = edge.start()
+    await edge.configure({ limits: { maxRequests: 1234 } })
+    await until('the admin port', () => edge.admin('/healthz'))
+    process.kill(edge.pid, 'SIGHUP')
+    await started
+    await until('the reload', () => lines().includes(RELOADED))
+    expect(lines().indexOf('ready')).toBeGreaterThanOrEqual(0)
+    expect(JSON.parse((await edge.admin('/v1/config')).text)).toMatchObject({ limits: { maxRequests: 1234 } })
+  })
+
   it('is refused when what needs a restart would be left without its origin', async () => {
     await edge.configure({ origins: [{ id: 'o2', url: o2.url }], paths: [] })
     const line = await edge.reload()

@@ -12,11 +12,13 @@ export interface Signalled {
  * SIGHUP takes over a changed configuration, as far as that goes without a restart, all or nothing; SIGUSR1 opens the access log anew,
  * after logrotate.
  *
- * @param started the configuration in force
+ * @param starting what is obeyed as soon as it has started: until then signals wait, since by default they end the process
+ * @param started the configuration that it starts with
  */
-export function onSignals(edge: Signalled, started: ReadConfig, path: string, log: Logger): void {
+export function onSignals(starting: Promise<Signalled>, started: ReadConfig, path: string, log: Logger): void {
   let inForce = started
   const reload = async () => {
+    const edge = await starting
     const { needRestart, ...next } = takeOver(inForce, readConfig(path))
     await edge.reload(next)
     inForce = next
@@ -31,6 +33,7 @@ export function onSignals(edge: Signalled, started: ReadConfig, path: string, lo
     })
   })
   process.on('SIGUSR1', () => {
-    edge.reopenLogs().catch((error: unknown) => log.error({ err: error }, 'access log'))
+    const reopened = starting.then((edge) => edge.reopenLogs())
+    reopened.catch((error: unknown) => log.error({ err: error }, 'access log'))
   })
 }
