@@ -61,8 +61,11 @@ export const fetchSchema = z.strictObject({
     .prefault('0s')
     .describe('Silence of the first origin after which the next one is asked too; 0s: never.'),
   lockTimeout: duration({ min: '50ms', max: '5m' })
-    .prefault('5s')
-    .describe('How long a request waits for the head of a fill that another one leads, before it asks an origin itself.'),
+    // A hung origin is left for the next one before those who wait ask it too, each by itself.
+    .prefault('15s')
+    .describe(
+      'How long a request waits for the head of a fill that another one leads, before it asks an origin itself. Best longer than connectTimeout and headersTimeout together.',
+    ),
   retryBudget: retryBudgetSchema.prefault({}).describe('What retries may add to the load of origins, per edge.'),
   maxFills: z.number().int().min(1).default(512).describe('Fills at once; a request that needs one more gets 503.'),
   maxWaiters: z.number().int().min(1).default(10_000).describe('Requests that one fill may feed; further ones get 503.'),

@@ -57,6 +57,7 @@ export class Media {
     if (purges.blocks(media.videoId)) throw refused(410, 'video-deleted', 'this video was deleted')
     const broke: string[] = []
     let stale: OpenEntry | undefined
+    let overtook = false
     for (let round = 0; round < MAX_ROUNDS; round++) {
       const time = now()
       const inRam = hits.ram(key.hash, time)
@@ -89,13 +90,18 @@ export class Media {
         case 'negative':
           return this.#missing(exchange, { phase: 'negative', class: name, tier: 'edge' })
         case 'exhausted':
-          if (stale && !allMissing(found.attempts)) return await this.#answerStale(exchange, stale, name, sending)
-          return this.#exhausted(exchange, name, found.attempts)
-        case 'pass':
-          return await this.#pass(exchange, found.order, resolved, stale, sending, trace)
+          return await this.#inVain(exchange, name, found.attempts, stale, sending)
+        case 'pass': {
+          const attempts = await this.#pass(exchange, found.order, resolved, sending, trace)
+          if (!attempts) return
+          // The fill that it didn't wait for may have had more luck.
+          if (found.reason !== 'lock-timeout' || overtook) return await this.#inVain(exchange, name, attempts, stale, sending)
+          overtook = true
+        }
       }
     }
-    return await this.#pass(exchange, origins.order(resolved.route.origins), resolved, stale, sending, trace)
+    const attempts = await this.#pass(exchange, origins.order(resolved.route.origins), resolved, sending, trace)
+    if (attempts) await this.#inVain(exchange, name, attempts, stale, sending)
   }
 
   /** A body that another process fetches outlives that process. */
@@ -205,19 +211,28 @@ export class Media {
     }
   }
 
+  /** @returns the attempts when no origin gave the bytes and nothing was sent */
   async #pass(
     exchange: Exchange,
     order: readonly string[],
     { key, class: name }: Resolved,
-    stale: OpenEntry | undefined,
     sending: Sending,
     trace: Trace,
-  ): Promise<void> {
+  ): Promise<Attempt[] | undefined> {
     const { origins, heads } = this.#deps
     const passed = await answerPass(exchange, { origins, heads, order, path: key.text, class: name, sending, trace })
-    if (passed.kind !== 'exhausted') return
-    if (stale && !allMissing(passed.attempts)) return await this.#answerStale(exchange, stale, name, sending)
-    this.#exhausted(exchange, name, passed.attempts)
+    return passed.kind === 'exhausted' ? passed.attempts : undefined
+  }
+
+  async #inVain(
+    exchange: Exchange,
+    name: RequestClass,
+    attempts: readonly Attempt[],
+    stale: OpenEntry | undefined,
+    sending: Sending,
+  ): Promise<void> {
+    if (stale && !allMissing(attempts)) return await this.#answerStale(exchange, stale, name, sending)
+    this.#exhausted(exchange, name, attempts)
   }
 
   #exhausted(exchange: Exchange, name: Decision['class'], attempts: readonly Attempt[]): void {
