@@ -45,8 +45,10 @@ const retryBudgetSchema = z.strictObject({
 
 export const fetchSchema = z.strictObject({
   connectTimeout: duration({ min: '50ms', max: '1m' }).prefault('2s').describe('To a connection with an origin, TLS included.'),
-  headersTimeout: duration({ min: '50ms', max: '5m' }).prefault('10s').describe("From the request to the origin's first byte."),
-  bodyTimeout: duration({ min: '50ms', max: '5m' }).prefault('10s').describe("The longest silence within an origin's body."),
+  headersTimeout: duration({ min: '50ms', max: '5m' }).prefault('10s').describe("From the end of the request to the origin's first byte."),
+  bodyTimeout: duration({ min: '50ms', max: '5m' })
+    .prefault('10s')
+    .describe("The longest silence within an origin's body, and the longest time in which nothing of a client's request body moves."),
   connections: z
     .number()
     .int()

@@ -60,7 +60,8 @@ export interface OriginGroup {
    * now last. When it is exhausted without an answer, the remaining known origins are asked once, where `beyondRoute` says so. `attempts` has
    * all of them, and as `unreachable` those that are not known here. Ends at once when the signal aborts.
    *
-   * @throws MillraceError `unsendable` (400) for a request that HTTP/1.1 can't carry, and whatever `request.body` throws
+   * @throws MillraceError `unsendable` (400) for a request that HTTP/1.1 can't carry, `body-too-slow` (408) when its body doesn't come, and
+   *   whatever `request.body` throws
    */
   fetch(order: readonly string[], request: OriginRequest & { wanted: (status: number) => boolean; beyondRoute?: boolean }): Promise<Fetched>
   /**
