@@ -65,8 +65,8 @@ export interface OriginGroup {
    */
   fetch(order: readonly string[], request: OriginRequest & { wanted: (status: number) => boolean; beyondRoute?: boolean }): Promise<Fetched>
   /**
-   * The answer's body, which goes on at another origin of `order` when its own breaks: from the byte where it broke, if ETag and whole
-   * length are equal there and the 64 KiB before that byte match.
+   * The answer's body, which goes on at another origin of `order` when its own breaks, in media mode then at any other known one: from the byte
+   * where it broke, if ETag and whole length are equal there and the 64 KiB before that byte match.
    *
    * @param readBack bytes [start, end) of what was handed over already
    * @throws MillraceError `origin-…` from the iteration when no origin can go on

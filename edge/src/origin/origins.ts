@@ -115,7 +115,8 @@ export class Origins implements OriginGroup {
         return {
           route: this.order(rotated.filter((id) => id !== broken)),
           alone: order.every((id) => id === broken),
-          beyond: this.#others([...order, broken]),
+          // What a client of a generic path says is for the origin of that path alone.
+          beyond: request.mode === 'media' ? this.#others([...order, broken]) : [],
         }
       },
       ask: async (id, range) => {
