@@ -173,6 +173,14 @@ describe('a body that breaks', () => {
     expect(told.continued).toEqual(['mismatch', 'continued'])
   })
 
+  it('of a generic path never goes on at an origin of another path, with what its client said for its own', async () => {
+    const { origins, servers, told } = await start([serve({ breaks: [100_000, 150_000] }), serve()])
+    const headers: [string, string][] = [['cookie', 'session=1']]
+    const broken = readContinued(origins, ['o1'], get('/x', { mode: 'generic', headers }))
+    await expect(broken).rejects.toMatchObject({ code: 'origin-unreachable' })
+    expect([servers[0]!.requests.length, servers[1]!.requests, told.continued]).toEqual([2, [], ['continued', 'given-up']])
+  })
+
   it('is asked for without the conditions of the first request, which would be answered 304 now', async () => {
     const { origins, servers } = await start([serve({ breaks: [100_000] }), serve()])
     await readContinued(

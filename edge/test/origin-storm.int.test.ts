@@ -88,8 +88,8 @@ describe('a hedge', () => {
     expect([poor, rich, quick].map((group) => group.servers[1]!.requests.length)).toEqual([0, 0, 0])
   })
 
-  it('wins over a silent origin, whose request is stopped and not held against it', async () => {
-    const group = await start([silent, serveBytes()], { ...hedging, health: { failures: 1 } })
+  it('wins over a silent origin, whose request is stopped and counts as one failure', async () => {
+    const group = await start([silent, serveBytes()], { ...hedging, health: { failures: 2 } })
     const closed = new Promise((resolve) => group.servers[0]!.behave((request) => request.socket.on('close', resolve)))
     const fetched = await fetching(group)
     if (!fetched.ok) throw new Error('not answered')
@@ -97,6 +97,10 @@ describe('a hedge', () => {
     await closed
     expect([outcomes(fetched), group.told.hedges, group.told.health]).toEqual(['o2 ok', ['won'], []])
     expect(group.told.attempts.map(({ origin }) => origin)).toEqual(['o2'])
+    await fetching(group)
+    expect([group.told.health, group.origins.order(['o1', 'o2'])]).toEqual([['o1 down'], ['o2', 'o1']])
+    expect(outcomes(await fetching(group))).toBe('o2 ok')
+    expect([group.told.hedges, group.servers[0]!.requests.length]).toEqual([['won', 'won'], 2])
   })
 
   it('loses to the first origin when that answers sooner', async () => {

@@ -141,4 +141,22 @@ describe('an edge choosing among the origins of a route', () => {
     o1.behave(serveBytes())
     expect((await edge.get(`/o1${segment(4)}`)).status).toBe(200)
   })
+
+  it('serves those who waited too long, and asked a hung origin in vain, what the fill stored meanwhile', async () => {
+    await edge.stop()
+    edge = await startTestEdge(folder.path, [o1, o2], { fetch: { lockTimeout: '200ms', headersTimeout: '1500ms' } })
+    let answer = () => {}
+    o1.behave((request, response) => {
+      if (o1.requests.length === 1) answer = () => serveBytes()(request, response)
+    })
+    o2.behave(() => {})
+    const leader = edge.get(`/o1${segment(1)}`)
+    await until('the fill', () => o1.requests.length === 1)
+    const waiters = Array.from({ length: 10 }, () => edge.get(`/o1${segment(1)}`))
+    await until('the waiters to ask by themselves', () => o1.requests.length === 11)
+    answer()
+    for (const { status, body } of await Promise.all([leader, ...waiters])) {
+      expect([status, body.equals(bytesOf(segment(1), BODY_LENGTH))]).toEqual([200, true])
+    }
+  })
 })

@@ -122,7 +122,11 @@ export async function startKeeping(options: KeepingOptions): Promise<Keeping> {
     random,
   })
   let runningFills = () => 0
-  const metrics = keeperMetrics(registry, { disks: () => store.stats(), runningFills: () => runningFills() })
+  const metrics = keeperMetrics(registry, {
+    disks: () => store.stats(),
+    origins: () => origins.states(),
+    runningFills: () => runningFills(),
+  })
   const keeper = buildKeeper(config, {
     store,
     origins,

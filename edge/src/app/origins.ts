@@ -17,10 +17,7 @@ export function buildOrigins(
         metrics.attempts.inc({ origin, outcome })
         metrics.attemptSeconds.observe({ origin }, ms / 1000)
       },
-      onHealth: (origin, up) => {
-        metrics.up.set({ origin }, up ? 1 : 0)
-        log.warn({ origin }, up ? 'origin answers again' : 'origin fails: it is asked last')
-      },
+      onHealth: (origin, up) => log.warn({ origin }, up ? 'origin answers again' : 'origin fails: it is asked last'),
       onHedge: (outcome) => metrics.hedges.inc({ outcome }),
       onContinued: (outcome) => metrics.continued.inc({ outcome }),
       onBudgetSpent: () => metrics.retryBudgetSpent.inc(),

@@ -56,10 +56,10 @@ const GROUPS: readonly [string, (registry: Registry) => void][] = [
     },
   ],
   [
-    'Fills, cache disks and purges (keeper)',
+    'Fills, cache disks, purges and the health of origins (keeper)',
     (registry) => {
       const disk = { path: 'disk', state: 'in' as const, objects: 0, bytes: 0, maxBytes: 0, evictedBytes: 0 }
-      keeperMetrics(registry, { disks: () => [disk], runningFills: () => 0 })
+      keeperMetrics(registry, { disks: () => [disk], origins: () => [{ id: 'origin', up: true }], runningFills: () => 0 })
     },
   ],
   ['Faults of stored responses (keeper and workers)', (registry) => void diskFaultMetrics(registry)],

@@ -31,12 +31,16 @@ function servingProcess() {
 }
 
 const DISK = { path: '/cache/a', state: 'in' as const, objects: 7, bytes: 4096, maxBytes: 8192, evictedBytes: 11 }
+const ORIGINS = [
+  { id: 'o1', up: true },
+  { id: 'o2', up: false },
+]
 function keeperProcess() {
   const registry = createRegistry({ service: 'edge', id: 'e1' })
   const disks = [DISK, { ...DISK, path: '/cache/b', state: 'out' as const }]
   return {
     registry,
-    keeper: keeperMetrics(registry, { disks: () => disks, runningFills: () => 4 }),
+    keeper: keeperMetrics(registry, { disks: () => disks, origins: () => ORIGINS, runningFills: () => 4 }),
     origins: originMetrics(registry, ['o1', 'o2']),
   }
 }
@@ -77,7 +81,6 @@ describe('the metrics of an edge', () => {
     expect(sample(text, 'millrace_edge_origin_attempts_total', { origin: 'o2', outcome: 'timeout' })).toBe(0)
     expect(sample(text, 'millrace_edge_fills_total', { outcome: 'stored' })).toBe(0)
     expect(sample(text, 'millrace_edge_purges_total', { scope: 'url' })).toBe(0)
-    expect(sample(text, 'millrace_edge_origin_up', { origin: 'o1' })).toBe(1)
   })
 
   it('count requests by phase and class, and bytes and answers by tier', async () => {
@@ -111,13 +114,12 @@ describe('the metrics of an edge', () => {
 })
 
 describe('metrics of several processes', () => {
-  it('are summed, but the disks count once, and an origin is as well as it is for the worst of them', async () => {
+  it('are summed, but disks and the health of origins are told by the keeper alone', async () => {
     const [first, second, keeper] = [servingProcess(), servingProcess(), keeperProcess()]
     first.counters.count(hit, 1000, 3)
     second.counters.count(hit, 10, 700)
     first.origins.attempts.inc({ origin: 'o1', outcome: 'ok' })
     keeper.origins.attempts.inc({ origin: 'o1', outcome: 'ok' })
-    keeper.origins.up.set({ origin: 'o1' }, 0)
     first.tls.certificateExpiry.set(2000)
     second.tls.certificateExpiry.set(1000)
     const all = await Promise.all([first, second, keeper].map(({ registry }) => registry.getMetricsAsJSON()))
@@ -131,8 +133,8 @@ describe('metrics of several processes', () => {
     expect(sample(text, 'millrace_edge_head_seconds_count', { phase: 'hit' })).toBe(2)
     expect(sample(text, 'millrace_edge_head_seconds_sum', { phase: 'hit' })).toBeCloseTo(0.703)
     expect(sample(text, 'millrace_edge_origin_attempts_total', { origin: 'o1', outcome: 'ok' })).toBe(2)
-    expect(sample(text, 'millrace_edge_origin_up', { origin: 'o1' })).toBe(0)
-    expect(sample(text, 'millrace_edge_origin_up', { origin: 'o2' })).toBe(1)
+    expect(sample(text, 'millrace_edge_origin_up', { origin: 'o1' })).toBe(1)
+    expect(sample(text, 'millrace_edge_origin_up', { origin: 'o2' })).toBe(0)
     expect(sample(text, 'millrace_edge_tls_certificate_expiry_timestamp_seconds')).toBe(1000)
     expect(sample(text, 'millrace_edge_ram_bytes')).toBe(200)
     expect(sample(text, 'millrace_edge_cache_objects', { disk: '/cache/a' })).toBe(7)

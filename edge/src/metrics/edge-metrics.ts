@@ -107,12 +107,6 @@ export function originMetrics(registry: Registry, origins: readonly string[]) {
         origin: origins,
       },
     ),
-    up: declare.gauge(
-      'millrace_edge_origin_up',
-      '0 while an origin is asked last because it failed; over several processes the worst.',
-      { origin: origins },
-      { aggregator: 'min', start: 1 },
-    ),
     hedges: declare.counter('millrace_edge_origin_hedges_total', 'Second origins asked because the first was slow, by what came of it.', {
       outcome: HEDGE_OUTCOMES,
     }),
@@ -149,8 +143,11 @@ export function diskFaultMetrics(registry: Registry) {
 }
 export type DiskFaultMetrics = ReturnType<typeof diskFaultMetrics>
 
-/** Of the keeper alone: the shared disks, fills and purges. */
-export function keeperMetrics(registry: Registry, observed: { disks: () => readonly DiskStats[]; runningFills: () => number }) {
+/** Of the keeper alone: the shared disks, fills and purges, and how origins do as fills see them. */
+export function keeperMetrics(
+  registry: Registry,
+  observed: { disks: () => readonly DiskStats[]; origins: () => readonly { id: string; up: boolean }[]; runningFills: () => number },
+) {
   const declare = new Declaring(registry)
   const ofDisks = (type: 'counter' | 'gauge', name: string, help: string, read: (disk: DiskStats) => number) =>
     declare.observedEach(type, name, help, 'disk', function* () {
@@ -168,6 +165,9 @@ export function keeperMetrics(registry: Registry, observed: { disks: () => reado
     'Disk bytes of responses that had to go for others.',
     (disk) => disk.evictedBytes,
   )
+  declare.observedEach('gauge', 'millrace_edge_origin_up', '0 while an origin is asked last because it failed.', 'origin', function* () {
+    for (const { id, up } of observed.origins()) yield [id, up ? 1 : 0]
+  })
   declare.observed('millrace_edge_running_fills', 'Fills under way.', observed.runningFills)
   return {
     fills: declare.counter('millrace_edge_fills_total', 'Transfers from an origin into the cache, by how they ended.', {

@@ -34,11 +34,15 @@ describe('the configuration of origins', () => {
     expect(fetchSchema.parse({})).toMatchObject({
       hedgeAfter: 0,
       queueTimeout: 2000,
-      lockTimeout: 5000,
       retryBudget: { ratio: 0.2, minPerSecond: 10 },
     })
     expect(healthSchema.parse({}).probe).toEqual({ path: '/', interval: 5000, timeout: 2000 })
     expect(healthSchema.parse({ probe: false }).probe).toBe(false)
+  })
+
+  it('lets those who wait for a fill outwait an origin that hangs', () => {
+    const { lockTimeout, connectTimeout, headersTimeout } = fetchSchema.parse({})
+    expect(lockTimeout).toBeGreaterThan(connectTimeout + headersTimeout)
   })
 
   it('refuses a probe path that is none', () => {

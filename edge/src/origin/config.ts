@@ -45,8 +45,10 @@ const retryBudgetSchema = z.strictObject({
 
 export const fetchSchema = z.strictObject({
   connectTimeout: duration({ min: '50ms', max: '1m' }).prefault('2s').describe('To a connection with an origin, TLS included.'),
-  headersTimeout: duration({ min: '50ms', max: '5m' }).prefault('10s').describe("From the request to the origin's first byte."),
-  bodyTimeout: duration({ min: '50ms', max: '5m' }).prefault('10s').describe("The longest silence within an origin's body."),
+  headersTimeout: duration({ min: '50ms', max: '5m' }).prefault('10s').describe("From the end of the request to the origin's first byte."),
+  bodyTimeout: duration({ min: '50ms', max: '5m' })
+    .prefault('10s')
+    .describe("The longest silence within an origin's body, and the longest time in which nothing of a client's request body moves."),
   connections: z
     .number()
     .int()
@@ -61,8 +63,11 @@ export const fetchSchema = z.strictObject({
     .prefault('0s')
     .describe('Silence of the first origin after which the next one is asked too; 0s: never.'),
   lockTimeout: duration({ min: '50ms', max: '5m' })
-    .prefault('5s')
-    .describe('How long a request waits for the head of a fill that another one leads, before it asks an origin itself.'),
+    // A hung origin is left for the next one before those who wait ask it too, each by itself.
+    .prefault('15s')
+    .describe(
+      'How long a request waits for the head of a fill that another one leads, before it asks an origin itself. Best longer than connectTimeout and headersTimeout together.',
+    ),
   retryBudget: retryBudgetSchema.prefault({}).describe('What retries may add to the load of origins, per edge.'),
   maxFills: z.number().int().min(1).default(512).describe('Fills at once; a request that needs one more gets 503.'),
   maxWaiters: z.number().int().min(1).default(10_000).describe('Requests that one fill may feed; further ones get 503.'),

@@ -60,12 +60,13 @@ export interface OriginGroup {
    * now last. When it is exhausted without an answer, the remaining known origins are asked once, where `beyondRoute` says so. `attempts` has
    * all of them, and as `unreachable` those that are not known here. Ends at once when the signal aborts.
    *
-   * @throws MillraceError `unsendable` (400) for a request that HTTP/1.1 can't carry, and whatever `request.body` throws
+   * @throws MillraceError `unsendable` (400) for a request that HTTP/1.1 can't carry, `body-too-slow` (408) when its body doesn't come, and
+   *   whatever `request.body` throws
    */
   fetch(order: readonly string[], request: OriginRequest & { wanted: (status: number) => boolean; beyondRoute?: boolean }): Promise<Fetched>
   /**
-   * The answer's body, which goes on at another origin of `order` when its own breaks: from the byte where it broke, if ETag and whole
-   * length are equal there and the 64 KiB before that byte match.
+   * The answer's body, which goes on at another origin of `order` when its own breaks, in media mode then at any other known one: from the byte
+   * where it broke, if ETag and whole length are equal there and the 64 KiB before that byte match.
    *
    * @param readBack bytes [start, end) of what was handed over already
    * @throws MillraceError `origin-…` from the iteration when no origin can go on

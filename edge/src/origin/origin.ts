@@ -106,7 +106,7 @@ export class Origin {
   }
 
   #send(pool: Pool, request: Sendable, signals: readonly AbortSignal[]): Transfer {
-    const transfer = new Transfer(this.#options.limits)
+    const transfer = new Transfer(this.#options.limits, request.body)
     const abort = () => transfer.abort()
     for (const signal of signals) {
       if (signal.aborted) abort()
@@ -120,7 +120,7 @@ export class Origin {
       method: request.method,
       path: request.path,
       headers: request.fields.flat(),
-      body: request.body?.stream() ?? null,
+      body: request.body?.stream(transfer) ?? null,
       headersTimeout: 0,
       bodyTimeout: 0,
     }
@@ -147,6 +147,14 @@ export class Origin {
 
   #failed(failure: TransferFailure, request: Sendable): Asked {
     if (request.body?.failure) throw request.body.failure.error
+    if (failure.kind === 'starved') {
+      throw new MillraceError('the rest of the request did not come', {
+        code: 'body-too-slow',
+        source: 'client',
+        retryable: true,
+        status: 408,
+      })
+    }
     if (failure.kind === 'unsendable') {
       const detail = failure.cause.message
       throw new MillraceError('this request cannot be sent', { code: 'unsendable', source: 'client', retryable: false, detail })

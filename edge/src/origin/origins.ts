@@ -92,6 +92,11 @@ export class Origins implements OriginGroup {
       repeatable: () => repeatable(sendable),
       retry: (gentle) => this.#budget.take(gentle ? 0.5 : 0),
       onHedge: this.#observer.onHedge,
+      // It is stopped before it can time out: unless this counts, one that hangs would be asked first for ever.
+      onOutrun: (id) => {
+        const origin = this.#origins.get(id)
+        if (origin) this.#failed(origin, true)
+      },
       onBudgetSpent: this.#observer.onBudgetSpent,
       signal,
     })
@@ -115,7 +120,8 @@ export class Origins implements OriginGroup {
         return {
           route: this.order(rotated.filter((id) => id !== broken)),
           alone: order.every((id) => id === broken),
-          beyond: this.#others([...order, broken]),
+          // What a client of a generic path says is for the origin of that path alone.
+          beyond: request.mode === 'media' ? this.#others([...order, broken]) : [],
         }
       },
       ask: async (id, range) => {

@@ -18,6 +18,8 @@ export interface Asking {
   /** Whether a retry may be sent. `gentle`: of those that needn't be, so that they leave something to the others. */
   retry: (gentle: boolean) => boolean
   onHedge: (outcome: HedgeOutcome) => void
+  /** The second one asked had an answer before this one had a byte. */
+  onOutrun: (origin: string) => void
   onBudgetSpent: () => void
   signal: AbortSignal
 }
@@ -49,7 +51,7 @@ export class Search {
 
   /** @throws what asking throws. */
   async run(): Promise<Fetched> {
-    const { hedgeAfterMs, signal, repeatable, onHedge } = this.#asking
+    const { hedgeAfterMs, signal, repeatable, onHedge, onOutrun } = this.#asking
     let next = this.#queue.length > 0 ? this.#queue.shift() : this.#beyond() && this.#queue.shift()
     while (next !== undefined && !signal.aborted) {
       this.#start(next, false)
@@ -60,6 +62,7 @@ export class Search {
         if (judged.outcome === 'ok') {
           const other = this.#stopAll()
           if (running.hedge || other?.hedge) onHedge(running.hedge ? 'won' : 'lost')
+          if (running.hedge && other) onOutrun(other.origin)
           return { ok: true, answer: judged.answer, attempts: this.#attempts }
         }
         if (running.hedge) onHedge('failed')

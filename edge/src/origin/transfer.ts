@@ -1,14 +1,21 @@
 import { type Dispatcher, errors } from 'undici'
 import type { HeaderField } from '../cache/entry-meta.js'
+import type { UploadWatcher } from './request-body.js'
 
 /** In milliseconds. */
 export interface TransferLimits {
   /** To a connection, TLS included. */
   connect: number
-  /** From the request to the first byte of the body. */
+  /** From the end of the request to the first byte of the body. */
   firstByte: number
-  /** The longest silence within the body. */
+  /** The longest silence within the body, and the longest time in which nothing of a request's body moves. */
   idle: number
+}
+
+/** The body that goes with a request. */
+export interface Upload {
+  /** Whether it is the client that has sent no more. */
+  readonly waiting: boolean
 }
 
 /** The connection that carries a transfer. */
@@ -18,8 +25,8 @@ export interface Carrier {
 }
 
 export type TransferFailure = {
-  /** `unsendable`: the request itself is at fault. */
-  kind: 'timeout' | 'broken' | 'aborted' | 'unsendable'
+  /** `unsendable`: the request itself is at fault; `starved`: its body didn't come. */
+  kind: 'timeout' | 'broken' | 'aborted' | 'unsendable' | 'starved'
   /** Whether there was a connection. */
   connected: boolean
   /** A kept connection that ended before the response began: it may have been closed before the origin saw the request. */
@@ -34,7 +41,7 @@ const HIGH_WATER = 131_072
 const HANG_UPS: ReadonlySet<string> = new Set(['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE'])
 
 /** One request and its response as undici tells them, with own time limits: undici's are up to a second late. */
-export class Transfer implements Dispatcher.DispatchHandler {
+export class Transfer implements Dispatcher.DispatchHandler, UploadWatcher {
   status = 0
   fields: HeaderField[] = []
   /** Set by the connection that takes the request. */
@@ -44,6 +51,8 @@ export class Transfer implements Dispatcher.DispatchHandler {
   /** Resolves when the response is whole, or nothing more will come of it. */
   readonly closed: Promise<void>
   readonly #limits: TransferLimits
+  /** Until the whole request is out. */
+  #upload: Upload | undefined
   #closeNow!: () => void
   #settle!: (answered: Answered) => void
   #controller: Dispatcher.DispatchController | undefined
@@ -59,8 +68,9 @@ export class Transfer implements Dispatcher.DispatchHandler {
   #armed = 0
   #events = 0
 
-  constructor(limits: TransferLimits) {
+  constructor(limits: TransferLimits, upload?: Upload) {
     this.#limits = limits
+    this.#upload = upload
     this.closed = new Promise((resolve) => {
       this.#closeNow = resolve
     })
@@ -114,6 +124,19 @@ export class Transfer implements Dispatcher.DispatchHandler {
       return
     }
     this.#reused = this.carrier?.carry() ?? false
+    this.#arm(this.#upload ? this.#limits.idle : this.#limits.firstByte)
+  }
+
+  moved(): void {
+    if (this.#state !== 'open' || !this.#upload) return
+    this.#events++
+    this.#arm(this.#limits.idle)
+  }
+
+  sent(): void {
+    if (this.#state !== 'open' || !this.#upload) return
+    this.#upload = undefined
+    this.#events++
     this.#arm(this.#limits.firstByte)
   }
 
@@ -128,6 +151,8 @@ export class Transfer implements Dispatcher.DispatchHandler {
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
     if (this.#state !== 'open') return
     this.#events++
+    // What answers before it has read all may not read the rest.
+    this.#upload = undefined
     this.#settle({ ok: true })
     if (this.#discarding !== undefined) {
       this.#discarding -= chunk.length
@@ -212,6 +237,7 @@ export class Transfer implements Dispatcher.DispatchHandler {
       if (this.#state !== 'open') return
       // While the reader holds back, silence is not the origin's.
       if (this.#paused || this.#events !== before) this.#timer?.refresh()
+      else if (this.#upload?.waiting) this.#fail('starved', new errors.RequestAbortedError('the request was not here in time'))
       else
         this.#fail('timeout', this.#controller ? new errors.HeadersTimeoutError('silent for too long') : new errors.ConnectTimeoutError())
     })

@@ -64,6 +64,7 @@ export class Media {
     if (purges.blocks(media.videoId)) throw videoDeleted()
     const broke: string[] = []
     let hadStale = false
+    let overtook = false
     for (let round = 0; round < MAX_ROUNDS; round++) {
       const time = now()
       const inRam = hits.ram(key.hash, time)
@@ -98,11 +99,17 @@ export class Media {
           return this.#missing(exchange, { phase: 'negative', class: name, tier: 'edge' })
         case 'exhausted':
           return await this.#exhausted(exchange, resolved, found.attempts, hadStale, sending)
-        case 'pass':
-          return await this.#pass(exchange, found.order, resolved, hadStale, sending, trace)
+        case 'pass': {
+          const attempts = await this.#pass(exchange, found.order, resolved, sending, trace)
+          if (!attempts) return
+          // The fill that it didn't wait for may have had more luck.
+          if (found.reason !== 'lock-timeout' || overtook) return await this.#exhausted(exchange, resolved, attempts, hadStale, sending)
+          overtook = true
+        }
       }
     }
-    return await this.#pass(exchange, origins.order(resolved.route.origins), resolved, hadStale, sending, trace)
+    const attempts = await this.#pass(exchange, origins.order(resolved.route.origins), resolved, sending, trace)
+    if (attempts) await this.#exhausted(exchange, resolved, attempts, hadStale, sending)
   }
 
   /** A body that another process fetches outlives that process. */
@@ -208,18 +215,17 @@ export class Media {
     }
   }
 
+  /** @returns the attempts when no origin gave the bytes and nothing was sent */
   async #pass(
     exchange: Exchange,
     order: readonly string[],
-    resolved: Resolved,
-    hadStale: boolean,
+    { key, class: name }: Resolved,
     sending: Sending,
     trace: Trace,
-  ): Promise<void> {
+  ): Promise<Attempt[] | undefined> {
     const { origins, heads } = this.#deps
-    const { key, class: name } = resolved
     const passed = await answerPass(exchange, { origins, heads, order, path: key.text, class: name, sending, trace })
-    if (passed.kind === 'exhausted') await this.#exhausted(exchange, resolved, passed.attempts, hadStale, sending)
+    return passed.kind === 'exhausted' ? passed.attempts : undefined
   }
 
   /** No origin gave it. RFC 5861 §4: a stale response may then be served, but not in the place of what all of them say is not there. */
