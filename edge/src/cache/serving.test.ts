@@ -81,13 +81,16 @@ describe('useOf', () => {
     expect(useOf(entry(left), requestDirectives(control, undefined), NOW)).toBe(use)
   })
 
-  it.each(['must-revalidate', 'proxy-revalidate', 's-maxage=1', 'no-cache'])('lets no max-stale override %s', (control) => {
-    const meta = { ...entry(-1000, control), staleWhileRevalidate: 0 }
-    expect(useOf(meta, requestDirectives('max-stale', undefined), NOW)).toBe('validate')
-    const headers: HeaderField[] = [
-      ['cache-control', 'max-age=1'],
-      ['cdn-cache-control', control],
-    ]
-    expect(useOf({ ...meta, headers }, requestDirectives('max-stale', undefined), NOW)).toBe('validate')
-  })
+  it.each(['must-revalidate', 'proxy-revalidate', 's-maxage=1', 'no-cache', 'no-store', 'private'])(
+    'lets no max-stale override %s',
+    (control) => {
+      const meta = { ...entry(-1000, control), staleWhileRevalidate: 0 }
+      expect(useOf(meta, requestDirectives('max-stale', undefined), NOW)).toBe('validate')
+      const headers: HeaderField[] = [
+        ['cache-control', 'max-age=1'],
+        ['cdn-cache-control', control],
+      ]
+      expect(useOf({ ...meta, headers }, requestDirectives('max-stale', undefined), NOW)).toBe('validate')
+    },
+  )
 })
