@@ -76,6 +76,24 @@ describe('requests for one URL at a time', () => {
     expect(await ask()).toEqual(['body 2', 'hit'])
   })
 
+  it('fill the disks with no more than four answers at once, however often they reload', async () => {
+    const answers = slowly({ 'cache-control': 'max-age=60' })
+    const first = await open(answers)
+    const others = []
+    for (let count = 2; count <= 6; count++) {
+      const other = request(site.edge.url + PATH, { headers: { 'cache-control': 'no-cache' } })
+      await asked(count)
+      answers.at(-1)!.first()
+      others.push(await other)
+    }
+    for (const { rest } of answers) rest()
+    await first()
+    await Promise.all(others.map(({ body }) => body.text()))
+    expect(others.map(({ headers }) => headers['x-cache'])).toEqual(['miss', 'miss', 'miss', 'bypass', 'bypass'])
+    await site.edge.idle()
+    expect(await ask()).toEqual(['body 4', 'hit'])
+  })
+
   it('share a running answer that each of them may have', async () => {
     const answers = slowly({ 'cache-control': 'max-age=60' })
     const first = await open(answers)
