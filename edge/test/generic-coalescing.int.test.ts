@@ -36,7 +36,11 @@ describe('requests for one URL at a time', () => {
     const { body, headers } = await opened
     return async () => [await body.text(), headers['x-cache']]
   }
-  const running = (count: number) => until(`${count} requests`, async () => (await site.edge.count('running_requests')) === count)
+  /** So many are at the edge, and have found out what is stored and what is on its way: what came after them has. */
+  const running = async (count: number) => {
+    await until(`${count} requests`, async () => (await site.edge.count('running_requests')) === count)
+    for (let i = 0; i < 5; i++) await site.edge.get(`/app/none?${i}`, { 'cache-control': 'only-if-cached' })
+  }
 
   it.each<[string, Record<string, string>, Record<string, string>, string]>([
     ['that is stale by then', { 'cache-control': 'max-age=1' }, {}, 'miss'],
@@ -70,6 +74,24 @@ describe('requests for one URL at a time', () => {
     await first()
     await site.edge.idle()
     expect(await ask()).toEqual(['body 2', 'hit'])
+  })
+
+  it('fill the disks with no more than four answers at once, however often they reload', async () => {
+    const answers = slowly({ 'cache-control': 'max-age=60' })
+    const first = await open(answers)
+    const others = []
+    for (let count = 2; count <= 6; count++) {
+      const other = request(site.edge.url + PATH, { headers: { 'cache-control': 'no-cache' } })
+      await asked(count)
+      answers.at(-1)!.first()
+      others.push(await other)
+    }
+    for (const { rest } of answers) rest()
+    await first()
+    await Promise.all(others.map(({ body }) => body.text()))
+    expect(others.map(({ headers }) => headers['x-cache'])).toEqual(['miss', 'miss', 'miss', 'bypass', 'bypass'])
+    await site.edge.idle()
+    expect(await ask()).toEqual(['body 4', 'hit'])
   })
 
   it('share a running answer that each of them may have', async () => {

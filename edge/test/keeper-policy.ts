@@ -15,6 +15,8 @@ export const simplePolicy: Policy = {
     if (response.length !== undefined && response.length > maxObject) return { store: false, reason: 'too-large' }
     return { store: true, ...lifetimes(control, now) }
   },
+  forbidsSharing: (_meta, fields) =>
+    /no-store|private/.test(headerOf({ headers: fields }, 'cache-control') ?? '') ? 'directive' : undefined,
   refreshed: (meta, fields, now) => {
     const etag = headerOf({ headers: fields }, 'etag')
     if (etag !== undefined && etag !== headerOf(meta, 'etag')) return undefined

@@ -7,7 +7,7 @@ import { DiskStore } from '../cache/disk-store.js'
 import { fitsHeader } from '../cache/entry-format.js'
 import { storableHeaders } from '../cache/headers.js'
 import { judge } from '../cache/judge.js'
-import { refreshed, validatorsOf } from '../cache/revalidate.js'
+import { forbidsSharing, refreshed, validatorsOf } from '../cache/revalidate.js'
 import { isShared, servesAsIs } from '../cache/serving.js'
 import type { CacheStore } from '../cache/store.js'
 import { variantText, varyNames } from '../cache/vary.js'
@@ -56,7 +56,7 @@ export interface KeepingOptions {
 export const MEMORY_BYTES = 256 << 20
 
 const POLICY: Pick<FillDependencies, 'policy' | 'variants' | 'fits'> = {
-  policy: { judge, refreshed, validatorsOf, storableHeaders, servesAsIs, isShared },
+  policy: { judge, forbidsSharing, refreshed, validatorsOf, storableHeaders, servesAsIs, isShared },
   variants: { varyNames, variantText },
   fits: fitsHeader,
 }

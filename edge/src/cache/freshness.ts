@@ -68,10 +68,15 @@ export function lifetimes(
   return { bornAt: born, freshUntil: born + lifetime, ...staleWindows(control, resource, stale) }
 }
 
+/**
+ * §5.2.2.10: s-maxage "incorporates the semantics of the proxy-revalidate response directive". What must not be kept, or not be shared, must
+ * even less be served late.
+ */
+const FORBIDDING = ['must-revalidate', 'proxy-revalidate', 's-maxage', 'no-cache', 'no-store', 'private']
+
 /** §4.2.4: "A cache MUST NOT generate a stale response if it is prohibited by an explicit in-protocol directive". */
 export function staleForbidden(control: CacheControl): boolean {
-  // §5.2.2.10: s-maxage "incorporates the semantics of the proxy-revalidate response directive".
-  return control.has('must-revalidate') || control.has('proxy-revalidate') || control.has('s-maxage') || control.has('no-cache')
+  return FORBIDDING.some((name) => control.has(name))
 }
 
 /** RFC 5861 §3 and §4. Without such a directive media get the configured windows, a generic resource none. */

@@ -40,7 +40,8 @@ function statusReason(status: number, control: CacheControl, resource: Resource)
   return control.has('must-understand') && !understood(status) ? 'status' : undefined
 }
 
-function directiveReason(status: number, control: CacheControl, resource: Resource): NoCacheReason | undefined {
+/** Why a response may not be shared, by its directives: what it says itself, or doesn't say to an authorized request. */
+export function directiveReason(status: number, control: CacheControl, resource: Resource): 'directive' | 'authorization' | undefined {
   // §5.2.2.3: a cache that knows must-understand and the status "SHOULD ignore the no-store directive"; else no-store holds.
   if (control.has('no-store') && !(control.has('must-understand') && understood(status))) return 'directive'
   // §5.2.2.7: "a shared cache MUST NOT store the response"; with field names this may be narrowed to those fields, which isn't done here.

@@ -1,10 +1,11 @@
 import { describe, expect, it } from 'vitest'
 import type { EntryMeta, HeaderField } from './entry-meta.js'
-import { refreshed, validatorsOf } from './revalidate.js'
+import { forbidsSharing, refreshed, validatorsOf } from './revalidate.js'
 import type { Resource } from './verdict.js'
 
 const NOW = Date.UTC(2026, 5, 1, 12)
 const GENERIC: Resource = { mode: 'generic', authorized: false }
+const MEDIA: Resource = { mode: 'media', media: 'segment' }
 const STALE = { whileRevalidate: 5000, ifError: 60_000 }
 const MODIFIED = 'Sun, 19 Nov 2000 08:52:00 GMT'
 
@@ -32,6 +33,32 @@ describe('validatorsOf', () => {
       ['if-none-match', 'W/"a"'],
       ['if-modified-since', MODIFIED],
     ])
+  })
+})
+
+describe('forbidsSharing', () => {
+  const of = (stored: string | undefined, given: string | undefined, authorized = false) => {
+    const field = (value: string | undefined): HeaderField[] => (value === undefined ? [] : [['cache-control', value]])
+    return forbidsSharing({ status: 200, headers: field(stored) }, field(given), { mode: 'generic', authorized })
+  }
+
+  it.each(['no-store', 'private', 'private="set-cookie", max-age=60', 'public, no-store'])('for %s', (control) => {
+    expect(of('max-age=60', control)).toBe('directive')
+    expect(forbidsSharing(stored(), [['cache-control', control]], MEDIA)).toBe('directive')
+  })
+
+  it('for what an authorized request is told, unless that allows it', () => {
+    expect([of('max-age=60', undefined, true), of('public', 'max-age=60', true), of(undefined, undefined, true)]).toEqual(
+      Array(3).fill('authorization'),
+    )
+    for (const control of ['public', 's-maxage=60', 'must-revalidate']) {
+      expect([of(control, undefined, true), of('max-age=60', control, true)]).toEqual([undefined, undefined])
+    }
+  })
+
+  it('for nothing else', () => {
+    expect([of('max-age=60', undefined), of('max-age=60', 'no-cache'), of(undefined, undefined)]).toEqual([undefined, undefined, undefined])
+    expect(of('must-understand, no-store, max-age=60', undefined)).toBeUndefined()
   })
 })
 
@@ -104,11 +131,29 @@ describe('refreshed', () => {
     expect(after(meta)).toMatchObject({ bornAt: NOW, freshUntil: NOW + 60_000, staleIfError: 9000 })
   })
 
-  it('is stale from the start when it must no longer be kept, or be asked about at each use', () => {
-    for (const control of ['no-store, max-age=60', 'private, max-age=60', 'no-cache, max-age=60']) {
-      const meta = after(stored(['etag', '"a"'], ['cache-control', 'max-age=60, stale-if-error=60']), ['cache-control', control])
-      expect(meta).toMatchObject({ bornAt: NOW, freshUntil: NOW, staleIfError: 0 })
-    }
+  it.each([
+    [undefined, 'foo'],
+    ['foo', 'foo, bar'],
+    ['foo', ''],
+    ['foo', '*'],
+  ])('confirms nothing where Vary was %s and is now %s', (before, now) => {
+    const headers: HeaderField[] = [['etag', '"a"']]
+    if (before !== undefined) headers.push(['vary', before])
+    expect(after(stored(...headers), ['vary', now])).toBeUndefined()
+    expect(refreshed(stored(...headers), [['vary', now]], NOW, MEDIA, STALE)).toBeDefined()
+  })
+
+  it('takes a Vary of the same names, in any order, for the same', () => {
+    const meta = stored(['etag', '"a"'], ['vary', 'Foo, Bar'])
+    for (const fields of [[], [['vary', 'bar,foo']]] as HeaderField[][]) expect(after(meta, ...fields)).toBeDefined()
+  })
+
+  it('is stale from the start when it must be asked about at each use', () => {
+    const meta = after(stored(['etag', '"a"'], ['cache-control', 'max-age=60, stale-if-error=60']), [
+      'cache-control',
+      'no-cache, max-age=60',
+    ])
+    expect(meta).toMatchObject({ bornAt: NOW, freshUntil: NOW, staleIfError: 0 })
   })
 
   it('keeps the old head when the new one has no place, and its lifetime all the same', () => {

@@ -1,10 +1,12 @@
 import { strongEqual, weakEqual } from '@millrace/common/http/conditional'
 import { flatten } from '../http/fields.js'
-import { parseCacheControl } from './cache-control.js'
+import { type CacheControl, parseCacheControl } from './cache-control.js'
 import { type EntryMeta, type HeaderField, headerOf } from './entry-meta.js'
 import { lifetimes } from './freshness.js'
 import { storableHeaders } from './headers.js'
+import { directiveReason } from './judge.js'
 import { governing } from './targeted.js'
+import { varyNames } from './vary.js'
 import type { Judged, Resource, StalePolicy } from './verdict.js'
 
 /**
@@ -27,12 +29,25 @@ export function validatorsOf(meta: Pick<EntryMeta, 'headers'>): HeaderField[] {
 const UNCHANGED: ReadonlySet<string> = new Set(['content-encoding', 'content-length', 'content-range', 'content-type', 'etag'])
 
 /**
+ * Why a 304 doesn't let a stored response be shared on: it is a response itself, for which §3 and §3.5 hold as for any other.
+ *
+ * @param fields of the 304, names in lower case; none for what can be told before it is asked for
+ */
+export function forbidsSharing(
+  meta: Pick<EntryMeta, 'headers' | 'status'>,
+  fields: readonly HeaderField[],
+  resource: Resource,
+): 'directive' | 'authorization' | undefined {
+  return directiveReason(meta.status, controlOf(flatten(merge(meta.headers, lifetimeFields(fields))), resource), resource)
+}
+
+/**
  * A stored entry as a 304 to its validators leaves it: "the cache MUST update its header fields with the header fields provided in the 304"
- * (§4.3.4). What now may no longer be stored (no-store, private) is stale from the start, so that it serves the request that asked and is
- * revalidated at the next.
+ * (§4.3.4).
  *
  * @param fields of the 304, names in lower case
- * @returns undefined when the 304 is about another representation: it confirms nothing here
+ * @returns undefined when the 304 is about another representation, or selects by other request fields than those by which the entry was
+ *   filed: it confirms nothing here
  */
 export function refreshed(
   meta: EntryMeta,
@@ -43,17 +58,25 @@ export function refreshed(
   requestedAt?: number,
 ): EntryMeta | undefined {
   const given = flatten(fields)
-  if (!sameRepresentation(meta, given)) return undefined
+  if (!sameRepresentation(meta, given) || !sameSelection(meta, given, resource)) return undefined
   const update = storableHeaders(fields, resource.mode)?.filter(([name]) => !UNCHANGED.has(name))
   // A head that has outgrown its place stays as it was; how long it is fresh does not depend on that.
   const headers = storableHeaders(merge(meta.headers, update ?? []), resource.mode) ?? meta.headers
   // Age and Date are those of the 304: it is the newer response (§4.2.3).
   const merged = flatten(merge(meta.headers, lifetimeFields(fields)))
   const current: Judged['headers'] = { ...(resource.mode === 'generic' ? governing(merged) : merged), age: given.age, date: given.date }
-  const control = parseCacheControl(current['cache-control'])
-  const times = lifetimes({ headers: current, requestedAt }, control, resource, now, stale)
-  if (!control.has('no-store') && !control.has('private')) return { ...meta, headers, ...times }
-  return { ...meta, headers, bornAt: times.bornAt, freshUntil: times.bornAt, staleWhileRevalidate: 0, staleIfError: 0 }
+  const times = lifetimes({ headers: current, requestedAt }, parseCacheControl(current['cache-control']), resource, now, stale)
+  return { ...meta, headers, ...times }
+}
+
+function controlOf(headers: Judged['headers'], resource: Resource): CacheControl {
+  return parseCacheControl((resource.mode === 'generic' ? governing(headers) : headers)['cache-control'])
+}
+
+/** In generic mode Vary is a part of where an entry lies: of media all requests are alike. */
+function sameSelection(meta: EntryMeta, given: Record<string, string | undefined>, resource: Resource): boolean {
+  if (resource.mode === 'media' || given.vary === undefined) return true
+  return varyNames(given.vary)?.join() === varyNames(headerOf(meta, 'vary'))?.join()
 }
 
 /**

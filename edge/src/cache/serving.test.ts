@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import type { HeaderField } from './entry-meta.js'
-import { requestDirectives, servesOnError, staleness, useOf } from './serving.js'
+import { isShared, requestDirectives, servesAsIs, servesOnError, staleness, useOf } from './serving.js'
 
 const NOW = 1_700_000_000_000
 
@@ -81,13 +81,57 @@ describe('useOf', () => {
     expect(useOf(entry(left), requestDirectives(control, undefined), NOW)).toBe(use)
   })
 
-  it.each(['must-revalidate', 'proxy-revalidate', 's-maxage=1', 'no-cache'])('lets no max-stale override %s', (control) => {
-    const meta = { ...entry(-1000, control), staleWhileRevalidate: 0 }
-    expect(useOf(meta, requestDirectives('max-stale', undefined), NOW)).toBe('validate')
-    const headers: HeaderField[] = [
-      ['cache-control', 'max-age=1'],
-      ['cdn-cache-control', control],
-    ]
-    expect(useOf({ ...meta, headers }, requestDirectives('max-stale', undefined), NOW)).toBe('validate')
+  it.each(['must-revalidate', 'proxy-revalidate', 's-maxage=1', 'no-cache', 'no-store', 'private'])(
+    'lets no max-stale override %s',
+    (control) => {
+      const meta = { ...entry(-1000, control), staleWhileRevalidate: 0 }
+      expect(useOf(meta, requestDirectives('max-stale', undefined), NOW)).toBe('validate')
+      const headers: HeaderField[] = [
+        ['cache-control', 'max-age=1'],
+        ['cdn-cache-control', control],
+      ]
+      expect(useOf({ ...meta, headers }, requestDirectives('max-stale', undefined), NOW)).toBe('validate')
+    },
+  )
+})
+
+describe('a response that is still coming', () => {
+  const meta = (control: string, fresh = 60_000) => ({
+    bornAt: NOW - 10_000,
+    freshUntil: NOW + fresh,
+    staleWhileRevalidate: 5000,
+    staleIfError: 0,
+    headers: [['cache-control', control]] as HeaderField[],
+  })
+  const wanting = (control?: string): HeaderField[] => (control === undefined ? [] : [['cache-control', control]])
+
+  it.each([
+    ['max-age=60', -1, undefined, false],
+    ['max-age=60', -1, 'max-stale=1', true],
+    ['no-cache', -1, 'max-stale', false],
+    ['max-age=60', 1000, 'no-cache', false],
+    ['max-age=60', 1000, 'max-age=9', false],
+    ['max-age=60', 1000, 'max-age=10, min-fresh=1', true],
+    ['max-age=60', 1000, undefined, true],
+  ] as const)('of %s with %i ms of freshness left serves one that says %s: %s', (control, left, wants, serves) => {
+    expect(servesAsIs(meta(control, left), wanting(wants), NOW)).toBe(serves)
+  })
+
+  it.each([
+    ['no-cache', undefined, undefined, false],
+    ['no-cache', 'no-cache', 'no-cache', false],
+    ['max-age=0', undefined, undefined, true],
+    ['max-age=60', undefined, 'no-cache', false],
+    ['max-age=60', 'no-cache', 'no-cache', true],
+    ['max-age=60', 'no-cache', undefined, true],
+    ['max-age=60', undefined, 'max-age=9', false],
+    ['max-age=60', undefined, 'max-age=10', true],
+    ['max-age=60', undefined, 'min-fresh=61', false],
+  ] as const)('of %s to one that says %s is shared with one that says %s: %s', (control, asked, wants, shared) => {
+    expect(isShared(meta(control), wanting(asked), wanting(wants), NOW)).toBe(shared)
+  })
+
+  it('is told from another one by Pragma as well', () => {
+    expect(isShared(meta('max-age=60'), [], [['pragma', 'no-cache']], NOW)).toBe(false)
   })
 })

@@ -138,13 +138,19 @@ export class FillRun extends Growing implements Fill {
     const { policy, now, purges, store, fits } = this.#deps
     const validators = stale ? policy.validatorsOf(stale) : []
     if (!stale || validators.length === 0) return undefined
+    const resource = resourceOf(this.request.upstream)
+    // Its origin has let others have it, but not those who say who they are: they get an answer of their own.
+    if (policy.forbidsSharing(stale, [], resource)) return undefined
     const requestedAt = now()
     const fetched = await this.#fetch(validators, stale)
     if (!fetched.ok) return this.#exhausted(fetched.attempts)
     const { answer } = fetched
     if (answer.status !== 304) return this.#take(answer, fetched.attempts, requestedAt)
     answer.discard()
-    const meta = policy.refreshed(stale, answer.fields, now(), resourceOf(this.request.upstream), this.#deps.stale, requestedAt)
+    const forbidden = policy.forbidsSharing(stale, answer.fields, resource)
+    if (forbidden === 'directive') await store.drop(this.request.key.hash, stale.id)
+    if (forbidden) return undefined
+    const meta = policy.refreshed(stale, answer.fields, now(), resource, this.#deps.stale, requestedAt)
     // What a purge covered while the origin answered is not to be confirmed.
     if (!meta || !fits(meta) || purges.covers(meta)) return undefined
     if (!(await store.rewrite(this.request.key, meta))) return undefined
@@ -343,7 +349,8 @@ export class FillRun extends Growing implements Fill {
       if (!stale || stale.freshUntil <= this.#deps.now()) this.#task.onUncacheable(reason)
       // RFC 9111 §4.3.3: a full answer to a conditional request may take the place of what was stored. Other statuses say something of the
       // request, or of the origin's state: by such ones anybody could empty the cache.
-      if (stale && DISPLACING.has(answer.status)) await this.#deps.store.drop(this.request.key.hash, stale.id)
+      const displaced = DISPLACING.has(answer.status) && reason !== 'authorization'
+      if (stale && displaced) await this.#deps.store.drop(this.request.key.hash, stale.id)
     }
     return this.#end('broken', { kind: 'pass', reason, ...(handed && { answer }) }, 'passed')
   }

@@ -53,7 +53,7 @@ describe('Flights', () => {
     expect(under.join('a')).toBeUndefined()
     expect(under.lead('a', () => second)).toMatchObject({ led: true })
     expect([first.fill.superseded, second.fill.superseded]).toEqual([true, false])
-    expect(under.some((fill) => fill === first.fill)).toBe(true)
+    expect(under.count((fill) => fill === first.fill)).toBe(1)
     first.end()
     await first.ended
     expect(under.peek('a')).toBe(second.fill)

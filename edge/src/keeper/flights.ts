@@ -55,10 +55,11 @@ export class Flights<F extends Flight> {
     return flight && this.#joinable(flight.fill) ? flight.fill : undefined
   }
 
-  /** Whether there is such a fill, also one that nobody can join any more. */
-  some(wanted: (fill: F) => boolean): boolean {
-    for (const { fill } of this.#running.keys()) if (wanted(fill)) return true
-    return false
+  /** How many such fills there are, with those that nobody can join any more. */
+  count(wanted: (fill: F) => boolean): number {
+    let count = 0
+    for (const { fill } of this.#running.keys()) if (wanted(fill)) count++
+    return count
   }
 
   /**

@@ -34,6 +34,9 @@ export type LocalKeeperDependencies = Omit<FillDependencies, 'store' | 'memory' 
 /** How long a response that may not be stored is remembered as such, so that its viewers don't queue behind one another's fills. */
 const PASS_TTL_MS = 10_000
 
+/** In generic mode a newer fill may begin while older ones of its key still run. */
+const MAX_FILLS_OF_KEY = 4
+
 /** Bounds each thing that is remembered of keys. */
 const MAX_REMEMBERED = 20_000
 
@@ -119,7 +122,7 @@ export class LocalKeeper implements Keeper {
     const { hash } = cacheKey(keyText)
     if (this.#store.has(hash) || this.#store.evicted(hash)) return true
     if (this.#store.stats().some((disk) => disk.state === 'out')) return true
-    return this.#flights.some(({ key }) => key === keyText || key.startsWith(`${keyText} `))
+    return this.#flights.count(({ key }) => key === keyText || key.startsWith(`${keyText} `)) > 0
   }
 
   used(hash: string): void {
@@ -160,8 +163,9 @@ export class LocalKeeper implements Keeper {
     const { told, response } = running
     if (told && !response) return undefined
     if (response && !this.#deps.policy.servesAsIs(response.meta, request.upstream.headers, this.#deps.now())) {
-      // One fill for each request of what is never fresh would only fill the disks.
-      return response.fresh ? undefined : { kind: 'pass', reason: 'not-shared' }
+      // A fill for each request of what is never fresh, or for each reload of what is large, would only empty the disks of all else.
+      const more = response.fresh && this.#flights.count(({ key }) => key === request.key.text) < MAX_FILLS_OF_KEY
+      return more ? undefined : { kind: 'pass', reason: 'not-shared' }
     }
     const opened = this.#flights.join(hash)
     if (opened?.kind !== 'fill') return opened

@@ -5,7 +5,11 @@ import type { Judged, Resource, StalePolicy, Verdict } from '../cache/judge.js'
 export interface Policy {
   /** Whether a response to a whole GET may be stored, and until when it is fresh. The time since `requestedAt` counts as age (§4.2.3). */
   judge(response: Judged & { requestedAt: number }, resource: Resource, now: number, maxObject: number, stale: StalePolicy): Verdict
-  /** The entry as a 304 confirms it (§4.3.4); undefined when that 304 speaks of another representation. */
+  /**
+   * Why a 304 with these fields doesn't let the entry be shared on (§3, §3.5); with none: why no 304 would that says nothing of it itself.
+   */
+  forbidsSharing(meta: EntryMeta, fields: readonly HeaderField[], resource: Resource): 'directive' | 'authorization' | undefined
+  /** The entry as a 304 confirms it (§4.3.4); undefined when that 304 speaks of another representation, or of other variants. */
   refreshed(
     meta: EntryMeta,
     fields: readonly HeaderField[],
