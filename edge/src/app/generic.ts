@@ -1,7 +1,10 @@
 import type { CacheKey } from '../cache/key.js'
 import type { Config } from '../config.js'
 import type { OpenFiles } from '../entries/open-files.js'
-import type { GenericDependencies } from '../generic/contract.js'
+import type { RamLoader } from '../entries/ram-loader.js'
+import type { RamTier } from '../entries/ram-tier.js'
+import { inMemory } from '../entries/stored-body.js'
+import type { GenericDependencies, StoredEntry } from '../generic/contract.js'
 import { handleGeneric } from '../generic/handler.js'
 import { matchPath } from '../generic/match.js'
 import type { Exchange } from '../http/exchange.js'
@@ -18,6 +21,8 @@ import { RetriedInvalidations } from '../purge/retried-invalidations.js'
 export interface GenericWiring {
   keeper: Keeper
   background: BackgroundRevalidation
+  ram: RamTier
+  loader: RamLoader
   files: OpenFiles
   fillFiles: FillFiles
   purges: PurgeView
@@ -35,11 +40,21 @@ export interface GenericWiring {
 export function genericHandler(config: Config, wiring: GenericWiring): (exchange: Exchange) => boolean {
   const { paths } = config
   if (paths.length === 0) return () => false
-  const { keeper, background, files, fillFiles, purges, origins, invalidate, sending, trace, fail, onFault, now } = wiring
-  const open = async (key: CacheKey) => {
+  const { keeper, background, ram, loader, files, fillFiles, purges, origins, invalidate, sending, trace, fail, onFault, now } = wiring
+  const open = async (key: CacheKey): Promise<StoredEntry | undefined> => {
+    const inRam = ram.peek(key.hash)
+    if (inRam && !purges.covers(inRam.meta)) {
+      ram.count(inRam, Math.floor(now() / 1000))
+      return { meta: inRam.meta, body: inMemory(inRam.body), tier: 'ram' }
+    }
+    if (inRam) ram.forget(key.hash)
     try {
       const entry = await files.find(key)
-      return entry && !purges.covers(entry.meta) ? entry : undefined
+      if (!entry || purges.covers(entry.meta)) return undefined
+      const body = files.body(entry)
+      entry.uses++
+      loader.served(entry)
+      return { meta: entry.meta, body, tier: 'disk' }
     } catch (error) {
       onFault('open', error)
       return undefined
@@ -49,12 +64,7 @@ export function genericHandler(config: Config, wiring: GenericWiring): (exchange
     edgeId: config.id,
     keeper,
     background,
-    entries: {
-      open: async (key) => {
-        const entry = await open(key)
-        return entry && { meta: entry.meta, body: files.body(entry), tier: 'disk' }
-      },
-    },
+    entries: { open },
     fillBody: (fill, head, key) =>
       fillBody(fill, head, {
         files: fillFiles,

@@ -9,6 +9,7 @@ import { CachedGuard, routeKeys } from '../auth/route-token.js'
 import type { EntryPlaces } from '../cache/store.js'
 import type { Config } from '../config.js'
 import { OpenFiles } from '../entries/open-files.js'
+import { RamLoader } from '../entries/ram-loader.js'
 import { RamTier } from '../entries/ram-tier.js'
 import { BufferPool } from '../http/buffer-pool.js'
 import type { Exchange } from '../http/exchange.js'
@@ -114,7 +115,18 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
   })
   const boundary = () => randomBytes(16).toString('hex')
   const onError = (error: unknown) => log.error({ err: error }, 'edge')
-  const hits = new Hits({ ram, files, purges, heads, used: (hash) => keeper.used(hash), compress: config.compress, boundary, onError })
+  const loader = new RamLoader({ ram, files, purges, onError })
+  const hits = new Hits({
+    ram,
+    loader,
+    files,
+    purges,
+    heads,
+    used: (hash) => keeper.used(hash),
+    compress: config.compress,
+    boundary,
+    onError,
+  })
   const guard = new CachedGuard(guardOptions(config))
   const resolver = new Resolver(guard, config.routes.skew)
   const background = new BackgroundRevalidation(keeper)
@@ -142,6 +154,8 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
   const generic = genericHandler(config, {
     keeper,
     background,
+    ram,
+    loader,
     files,
     fillFiles: new FillFiles(),
     purges,

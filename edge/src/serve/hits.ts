@@ -1,9 +1,9 @@
-import { BLOCK_BYTES, type BodyReader } from '../cache/body.js'
 import { type EntryMeta, headerOf } from '../cache/entry-meta.js'
 import { acceptedCoding, encode, isCompressible } from '../entries/coding.js'
 import type { OpenEntry } from '../entries/open-entry.js'
 import type { OpenFiles } from '../entries/open-files.js'
 import type { PreparedHead } from '../entries/prepared-head.js'
+import type { RamLoader } from '../entries/ram-loader.js'
 import type { RamEntry, RamTier } from '../entries/ram-tier.js'
 import type { Exchange, ResponseHead } from '../http/exchange.js'
 import { type Sending, sendBytes, sendPieces } from '../http/send.js'
@@ -15,6 +15,7 @@ import { isPlain, type Plan, planAnswer } from './plan.js'
 
 export interface HitsDependencies {
   ram: RamTier
+  loader: RamLoader
   files: OpenFiles
   purges: PurgeView
   heads: AnswerHeads
@@ -89,7 +90,7 @@ export class Hits {
     entry.uses++
     exchange.decision = this.decision('disk', name, entry.meta.origin)
     // Its bytes are here and as they were just found; after this turn they may have been replaced.
-    if (entry.whole) this.#keepInRam(entry)
+    if (entry.whole) this.#deps.loader.served(entry)
     const plan = this.plan(exchange, entry.meta, entry.head)
     if (!this.answerPlan(exchange, plan, entry.head, now) && plan.kind === 'send') {
       const answer = this.headOf(plan, entry.head, now)
@@ -103,7 +104,7 @@ export class Hits {
         }
       }
     }
-    if (!entry.whole) this.#keepInRam(entry)
+    if (!entry.whole) this.#deps.loader.served(entry)
   }
 
   plan(exchange: Exchange, meta: EntryMeta, head: { etag: string | undefined; lastModified: string | undefined }): Plan {
@@ -162,38 +163,6 @@ export class Hits {
     }
     return undefined
   }
-
-  #keepInRam(entry: OpenEntry): void {
-    const { ram, files, purges } = this.#deps
-    const { meta, hash } = entry
-    if (entry.left || !ram.wants(hash, meta.length, entry.uses)) return
-    const read = async (): Promise<RamEntry | undefined> => {
-      const body = files.body(entry)
-      try {
-        const bytes = await readWhole(body, meta.length)
-        if (entry.left) return undefined
-        return { hash, meta, head: entry.head, body: bytes, codings: undefined, countedAt: 0, checkedGeneration: purges.generation - 1 }
-      } finally {
-        body.close()
-      }
-    }
-    ram.load(hash, meta.length, read).catch(this.#deps.onError)
-  }
-}
-
-/** What a body is read with on its way into memory, at most. */
-const LOAD_BUFFER_BYTES = 1 << 20
-
-/** Reads a body into memory of its own, outside the JS heap. The buffer holds whole blocks, as what is unchecked is read in those. */
-async function readWhole(body: BodyReader, length: number): Promise<Buffer> {
-  const target = Buffer.allocUnsafeSlow(length)
-  const block = Buffer.allocUnsafeSlow(Math.min(LOAD_BUFFER_BYTES, Math.ceil(length / BLOCK_BYTES) * BLOCK_BYTES))
-  for (let at = 0; at < length; ) {
-    const view = await body.read(block, at, length)
-    target.set(view, at)
-    at += view.length
-  }
-  return target
 }
 
 function whole(length: number): Plan {
