@@ -4,7 +4,8 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { until } from '@millrace/common/testing/until'
 import { afterEach, describe, expect, it } from 'vitest'
-import { cacheFiles, segment } from './edge.js'
+import { cacheKey } from '../src/cache/key.js'
+import { cacheFiles, segment, VIDEO } from './edge.js'
 import { BODY_LENGTH, bytesOf, serveBytes } from './origin.js'
 import { scene } from './scene.js'
 
@@ -99,6 +100,33 @@ describe('an edge whose cache disk fails', () => {
     await rename(join(at.folder, 'away'), join(at.folder, 'a'))
     await until('the disk to be back', async () => (await disksIn()) === 2)
     for (const number of numbers) expect(await ask(number)).toBe('hit')
+  })
+
+  it('takes over the purges that only a disk knows of which it had to start without, before that one is used', async () => {
+    const [a, b] = [join(at.folder, 'a'), join(at.folder, 'b')]
+    await at.restart(two(at.folder))
+    for (const number of numbers) await ask(number)
+    await at.edge.idle()
+    const onB = (await cacheFiles(b)).entries.map((path) => path.slice(-32))
+    const number = numbers.find((one) => onB.includes(cacheKey(segment(one)).hash))!
+    await rename(b, `${b}-away`)
+    await until('a fill that meets the lost disk', async () => {
+      await ask(100 + Math.floor(Math.random() * 1e6))
+      return (await disksIn()) === 1
+    })
+    await at.purge({ scope: 'revision', videoId: VIDEO, rev: 'r1' })
+    await at.edge.stop()
+    await rename(`${b}-away`, b)
+    await rename(a, `${a}-away`)
+    await writeFile(a, '')
+    await at.restart(two(at.folder))
+    // The disk that is left missed the purge.
+    expect(await ask(number)).toBe('hit')
+    await rm(a)
+    await rename(`${a}-away`, a)
+    await until('the disk to be back', async () => (await disksIn()) === 2)
+    expect(await ask(number)).toBe('miss')
+    expect(await at.edge.count('misses_total', { name: 'cause', value: 'purged' })).toBe(1)
   })
 
   it.skipIf(!isRoot)('serves on from a disk that turned read-only, and from its origins (needs root: tmpfs)', async () => {

@@ -162,8 +162,57 @@ describe('the purge log', () => {
     expect(await numbers(0)).toEqual(await numbers(1))
   })
 
+  it('is waited for while no disk is in: nothing counts as purged then but what it says', async () => {
+    const first = await open([disks[0]!])
+    const { record } = await purge(first.log, revision(1))
+    await first.log.close()
+    clock += 5000
+    out = new Set(disks)
+    await rename(file(0), `${disks[0]}.kept`)
+    const { log, table, startedOver } = await open([disks[0]!])
+    expect([startedOver, table.generation]).toEqual([undefined, 0])
+    await rename(`${disks[0]}.kept`, file(0))
+    await log.readmit(disks[0]!)
+    out.clear()
+    await log.catchUp()
+    expect([table.generation, told.length]).toEqual([record.n, 2])
+    expect(table.covers({ key: key(1), generation: record.n - 1 })).toBe(true)
+    expect(table.covers({ key: key(2), generation: record.n - 1 })).toBe(false)
+  })
+
+  it('that has nothing new is taken over in silence', async () => {
+    const first = await open()
+    // The former is no longer needed, but still there.
+    for (const rev of [1, 1, 2]) await purge(first.log, revision(rev))
+    await first.log.close()
+    out.add(disks[0]!)
+    await rename(file(0), `${disks[0]}.kept`)
+    const { log, table } = await open()
+    await purge(log, revision(2))
+    const { generation } = table
+    await rename(`${disks[0]}.kept`, file(0))
+    await log.readmit(disks[0]!)
+    expect([told, table.generation]).toEqual([[], generation])
+    out.clear()
+    await log.catchUp()
+    expect(await numbers(0)).toEqual(table.records().map(({ n }) => n))
+  })
+
+  it('that is not there either when the first disk comes in counts everything as purged', async () => {
+    out = new Set(disks)
+    const { log, table } = await open()
+    await log.readmit(disks[0]!)
+    expect(table.covers({ key: key(1), generation: clock - 1 })).toBe(true)
+    expect(told).toEqual([{ n: table.generation, scope: 'all' }])
+    out = new Set([disks[1]!])
+    await log.catchUp()
+    expect(await numbers(0)).toEqual([table.generation])
+    await log.readmit(disks[1]!)
+    expect(told.length).toBe(1)
+  })
+
   it('on a disk that hangs holds up no purge: it is in force at once, saved on the others, and written there in the end', async () => {
-    const { log, table } = await open(disks, 100)
+    const { log, table } = await open(disks, 1500)
     await rm(file(1))
     // To open it blocks until somebody reads.
     execFileSync('mkfifo', [file(1)])

@@ -1,24 +1,22 @@
 import { open, rm, unlink } from 'node:fs/promises'
 import { BLOCK_BYTES } from './body.js'
 import { Checkpoints } from './checkpoints.js'
-import { Deletions } from './deletions.js'
 import { type DiskOperation, isDiskError, isFull, isMissing } from './disk-errors.js'
 import { DiskFolder } from './disk-folder.js'
 import { DiskHealth } from './disk-health.js'
+import { DiskRoom } from './disk-room.js'
 import { DiskScan } from './disk-scan.js'
 import { type CacheDisk, entryPath } from './disks.js'
 import { readEntryHeader, renameInto, rewriteEntryHeader } from './entry-file.js'
 import { blocksToBytes, diskBlocks, type EntryHeader, fileBytes } from './entry-format.js'
 import type { EntryMeta } from './entry-meta.js'
 import { DiskEntryWriter } from './entry-writer.js'
-import { DiskIndex, type IndexKey, toHash, toIndexKey } from './index.js'
+import { type DiskIndex, type IndexKey, toHash, toIndexKey } from './index.js'
 import type { CacheKey } from './key.js'
 import { KeyedLock } from './keyed-lock.js'
 import type { Place } from './recover.js'
 import type { DiskStats, EntryWriter } from './store.js'
 
-/** More files than this to be deleted first is no room: a body would wait too long. */
-const MAX_BACKLOG = 10_000
 /** At most so much is kept free, so that a new entry rarely waits for deletions. */
 const MAX_HEADROOM_BYTES = 64 << 20
 /** A disk that was full may take its whole budget again after so many rests. */
@@ -52,10 +50,9 @@ export interface StoreDiskHost {
 export class StoreDisk {
   readonly path: string
   readonly #folder: DiskFolder
-  readonly #options: StoreDiskOptions
   readonly #host: StoreDiskHost
   readonly #index: DiskIndex
-  readonly #deletions: Deletions
+  readonly #room: DiskRoom
   readonly #locks = new KeyedLock<IndexKey>()
   readonly #health: DiskHealth
   readonly #scan: DiskScan
@@ -64,22 +61,22 @@ export class StoreDisk {
   #guests = false
   #loaded = false
   #closing = false
-  #fullTimer: NodeJS.Timeout | undefined
 
   constructor(disk: CacheDisk, options: StoreDiskOptions, host: StoreDiskHost) {
     this.path = disk.path
     this.#folder = new DiskFolder(disk, options.lockWaitMs)
-    this.#options = options
     this.#host = host
-    this.#index = new DiskIndex(diskBlocks(disk.size), (key, blocks) => {
-      this.#deletions.add(key, blocks)
-      host.evicted(key)
-      host.gone(toHash(key))
+    this.#room = new DiskRoom({
+      maxBlocks: diskBlocks(disk.size),
+      headroom: diskBlocks(MAX_HEADROOM_BYTES),
+      fullMs: FULL_RESTS * options.restMs,
+      remove: (key) => this.#locks.run(key, () => this.#deleteEvicted(key)),
+      evicted: (key) => {
+        host.evicted(key)
+        host.gone(toHash(key))
+      },
     })
-    this.#deletions = new Deletions(
-      (key) => this.#locks.run(key, () => this.#deleteEvicted(key)),
-      (blocks) => this.#index.left(blocks),
-    )
+    this.#index = this.#room.index
     this.#health = new DiskHealth(options, {
       begin: () => this.#begin(),
       probe: () => this.#probe(),
@@ -90,7 +87,7 @@ export class StoreDisk {
       layout: this.#folder.layout,
       index: this.#index,
       place: (hash) => this.#place(hash),
-      busy: (key) => this.#locks.held(key) || this.#deletions.has(key),
+      busy: (key) => this.#locks.held(key) || this.#room.isLeaving(key),
       isRunning: (path) => this.#folder.isRunning(path),
       expel: (key) => this.#expel(key),
       strayFault: (error) => host.fault('scan', error),
@@ -153,13 +150,13 @@ export class StoreDisk {
   }
 
   create(key: CacheKey, length: number | undefined): EntryWriter | undefined {
-    if (this.state === 'out' || this.#closing || this.#deletions.size > MAX_BACKLOG) return undefined
+    if (this.state === 'out' || this.#closing) return undefined
     const blocks = diskBlocks(fileBytes(length ?? BLOCK_BYTES))
-    if (!this.#index.reserve(blocks)) return undefined
+    if (!this.#room.reserveFirst(blocks)) return undefined
     const path = this.#folder.newTmp(key.hash)
     const disk = {
       reserve: (more: number) => this.#index.reserve(more),
-      room: () => this.#room(),
+      room: () => this.#room.free(),
       release: (tmp: string, reserved: number) => {
         this.#folder.ended(tmp)
         this.#index.release(reserved)
@@ -226,10 +223,9 @@ export class StoreDisk {
   async close(): Promise<void> {
     this.#closing = true
     this.#checkpoints.stop()
-    clearTimeout(this.#fullTimer)
     await this.#health.close()
     await this.#scan.close()
-    await this.#deletions.idle()
+    await this.#room.close()
     await this.#checkpoints.close()
     await this.#folder.free()
   }
@@ -281,7 +277,7 @@ export class StoreDisk {
   #found(key: IndexKey, header: EntryHeader): EntryMeta {
     const blocks = blocksOf(header)
     // A checkpoint doesn't know what was replaced after it.
-    if (this.#index.blocksOf(key) !== blocks && !this.#deletions.has(key)) this.#add(key, blocks)
+    if (this.#index.blocksOf(key) !== blocks && !this.#room.isLeaving(key)) this.#add(key, blocks)
     return header.meta
   }
 
@@ -318,9 +314,9 @@ export class StoreDisk {
       this.#index.release(reserved)
       this.#add(key, blocks)
       if (older > 0 || this.#scan.mayHold(hash)) this.#host.gone(hash)
-      this.#index.trim(diskBlocks(MAX_HEADROOM_BYTES), MAX_BACKLOG - this.#deletions.size)
+      this.#room.trim()
       // The disk that it belongs to came back while it was written.
-      if (this.state === 'in' && this.#place(hash) === 'stranger') this.#expel(key)
+      if (this.#place(hash) === 'stranger') this.#expel(key)
     })
   }
 
@@ -333,7 +329,7 @@ export class StoreDisk {
   }
 
   #expel(key: IndexKey): void {
-    this.#deletions.add(key, this.#index.remove(key))
+    this.#room.expel(key)
     this.#host.gone(toHash(key))
   }
 
@@ -353,22 +349,10 @@ export class StoreDisk {
     }
   }
 
-  async #room(): Promise<void> {
-    while (!this.#index.fits && this.#deletions.size > 0) await this.#deletions.next()
-  }
-
   #fault(operation: DiskOperation, error: unknown): void {
     this.#host.fault(operation, error)
-    if (isFull(error)) this.#setFull()
+    if (isFull(error)) this.#room.setFull()
     else if (isDiskError(error)) this.#health.failed(error)
-  }
-
-  /** The disk has less room than was configured: the cache goes on in what it has now, and tries for more later. */
-  #setFull(): void {
-    this.#index.setFull()
-    clearTimeout(this.#fullTimer)
-    if (this.#closing) return
-    this.#fullTimer = setTimeout(() => this.#index.unsetFull(), FULL_RESTS * this.#options.restMs).unref()
   }
 }
 

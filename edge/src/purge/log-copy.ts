@@ -17,8 +17,8 @@ export interface LogCopyOptions {
   timeoutMs: number
   /** All that is in force, and with it what `write` is given. */
   table: Pick<PurgeTable, 'records' | 'size'>
-  /** Takes over what a copy holds that could not be read before. Called before the copy is overwritten. */
-  found: (log: ReadLog) => void
+  /** Takes over what a copy holds that could not be read before; undefined for nothing. Called before the copy is overwritten. */
+  found: (log: ReadLog | undefined) => void
   onFault: (error: unknown) => void
 }
 
@@ -30,7 +30,6 @@ export class LogCopy {
   readonly disk: string
   readonly #file: LogFile
   readonly #options: LogCopyOptions
-  /** Whether all it holds is in force. */
   #known = false
   /** What was asked of it goes one after the other. */
   #tail: Promise<unknown> = Promise.resolve()
@@ -42,6 +41,11 @@ export class LogCopy {
     this.disk = options.disk
     this.#file = new LogFile(join(options.disk, LOG_NAME))
     this.#options = options
+  }
+
+  /** Whether what it holds, if anything, is in force. */
+  get known(): boolean {
+    return this.#known
   }
 
   /** Reads it for the first time. @returns undefined when there is none, or it can't be read. */
@@ -118,7 +122,7 @@ export class LogCopy {
     if (this.#known) return
     const log = await this.#file.read()
     this.#known = true
-    if (log) this.#options.found(log)
+    this.#options.found(log)
   }
 
   /** @param work never rejects */

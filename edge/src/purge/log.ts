@@ -43,6 +43,8 @@ export interface AddedPurge {
 export class PurgeLog {
   readonly #copies: LogCopy[]
   readonly #options: PurgeLogOptions
+  /** Whether it has its beginning: from a copy, or as a purge of everything. */
+  #begun = false
 
   private constructor(options: PurgeLogOptions) {
     this.#options = options
@@ -102,28 +104,37 @@ export class PurgeLog {
     for (const { records } of logs) for (const record of records) table.apply(record)
     const last = table.generation
     const known = logs.some((log) => !log.damaged && latest(log.records) === last && last > 0)
-    if (!known) table.apply({ n: this.#nextNumber(), scope: 'all' })
+    // While no disk is in, there is nothing to be served: the first that comes has the log, or there is none.
+    this.#begun = known || this.#copies.some((copy) => copy.known)
+    if (this.#begun && !known) table.apply({ n: this.#nextNumber(), scope: 'all' })
     for (const [index, copy] of this.#copies.entries()) {
       const log = read[index]
       if (known && log?.clean && latest(log.records) === last) copy.goOn(log)
     }
     await this.catchUp()
-    if (known) return undefined
+    if (known || !this.#begun) return undefined
     return logs.length > 0 ? 'damaged' : 'new'
   }
 
   /** Of a copy that could not be read at the start. */
-  #found(copy: LogCopy, { records, damaged }: ReadLog): void {
+  #found(copy: LogCopy, log: ReadLog | undefined): void {
     const { table, onFound } = this.#options
+    const { records = [], damaged = false } = log ?? {}
+    const { generation } = table
     const known = new Set(table.records().map(formatRecord))
-    const news = records.filter((record) => !known.has(formatRecord(record)))
-    const last = news.at(-1)
-    // What else it said is not known.
-    if (damaged) news.push({ n: Math.max(this.#nextNumber(), latest(news) + 1), scope: 'all' })
+    for (const record of records) table.apply(record)
+    const news = table.records().filter((record) => !known.has(formatRecord(record)))
+    const add = (scope: PurgeScope) => {
+      const record: PurgeRecord = { ...scope, n: this.#nextNumber() }
+      table.apply(record)
+      news.push(record)
+    }
+    // What is not in it is not known.
+    if (damaged || (records.length === 0 && !this.#begun)) add({ scope: 'all' })
     // What was looked at up to the latest number is looked at again only for a later one.
-    else if (last) news.push({ ...last, n: Math.max(this.#nextNumber(), latest(news) + 1) })
+    else if (news.length > 0 && latest(news) <= generation) add(news.findLast(({ scope }) => scope !== 'all') ?? news[0]!)
+    this.#begun = true
     if (news.length === 0) return
-    for (const record of news) table.apply(record)
     onFound?.(news)
     for (const other of this.#copies) if (other !== copy) other.fallBehind()
   }
