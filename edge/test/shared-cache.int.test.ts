@@ -117,6 +117,7 @@ describe('the one cache of two workers', () => {
         for (const viewer of viewers) {
           for (const language of ['en', 'fr'] as const) expect((await ask(viewer, language)).body).not.toBe(before[language].body)
         }
+        for (const viewer of viewers) expect((await ask(viewer, 'fr')).phase).toBe('hit')
       }
     })
   })
