@@ -2,7 +2,7 @@ import { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { request } from 'undici'
 import { afterEach, describe, expect, it } from 'vitest'
-import { startTestEdge, tempFolder } from './edge.js'
+import { raw, startTestEdge, tempFolder } from './edge.js'
 import { type Behaviour, startOrigin, type TestOrigin } from './origin.js'
 import { get, outcomes, startGroup, type TestGroup } from './origin-group.js'
 
@@ -69,6 +69,16 @@ describe('an upload', () => {
     const group = await start(count)
     const fetched = await uploading(group, slowly(10, 100))
     expect([outcomes(fetched), group.told.health]).toEqual(['o1 ok', []])
+  })
+
+  it('through an edge that its client does not send on is answered 408', async () => {
+    const [folder, origin] = [await tempFolder(), await startOrigin(count)]
+    closing.push(folder.remove, origin.stop)
+    const edge = await startTestEdge(folder.path, [origin], { fetch: LIMITS, paths: [{ prefix: '/app', mode: 'generic', origin: 'o1' }] })
+    closing.push(edge.stop)
+    const { text } = await raw(edge.port, 'POST /app/a HTTP/1.1\r\nhost: e\r\ncontent-length: 1000\r\n\r\nbegun')
+    expect(text).toMatch(/^HTTP\/1\.1 408 /)
+    expect(text).toContain('body-too-slow')
   })
 
   it('through an edge may take longer than fetch.headersTimeout', async () => {

@@ -17,7 +17,7 @@ import type { Parent, RunningChild } from '../supervise/child.js'
 import type { StartMessage } from '../supervise/start-message.js'
 import { type InForce, readChildConfig } from './child-config.js'
 import { buildKeeper, MEMORY_BYTES, startKeeping } from './keeping.js'
-import { buildOrigins } from './origins.js'
+import { buildOrigins, passingBy } from './origins.js'
 import { type Serving, startServing } from './serving.js'
 
 /** Builds what this process of an edge is: its keeper, or one of its workers. */
@@ -114,9 +114,7 @@ async function startWorker({ config, pair }: InForce, start: StartMessage): Prom
     log.error({ err: error, operation }, 'cache disk')
   }
   const stopFills = new AbortController()
-  // The keeper probes; a worker asks origins only for what passes by the cache.
-  const quiet: Config = { ...config, health: { ...config.health, probe: false } }
-  const origins = buildOrigins(quiet, {
+  const origins = buildOrigins(passingBy(config), {
     metrics: originMetrics(
       registry,
       config.origins.map(({ id }) => id),

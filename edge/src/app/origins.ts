@@ -24,3 +24,10 @@ export function buildOrigins(
     },
   )
 }
+
+/** The settings of a worker's own origins: the keeper probes, and what time alone allows of retries is for all workers together. */
+export function passingBy(config: Config): Config {
+  const { health, fetch, workers } = config
+  const retryBudget = { ...fetch.retryBudget, minPerSecond: fetch.retryBudget.minPerSecond / workers }
+  return { ...config, health: { ...health, probe: false }, fetch: { ...fetch, retryBudget } }
+}

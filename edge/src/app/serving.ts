@@ -183,7 +183,7 @@ export async function startServing(options: ServingOptions): Promise<Serving> {
       exchange.client ??= clients.address(exchange)
     },
     trace,
-    onMedia: playerObserver(config, { registry, random, keeper, origins }),
+    onMedia: playerObserver(config, { registry, random, now, keeper, origins, guard, purges }),
     now,
   })
   const http = createHttpServer({

@@ -61,11 +61,20 @@ export class CachedGuard {
    * @throws MillraceError (403) with a code that says why.
    */
   check(text: string, route: Route, videoId: VideoId, rev: Rev, mediaClass: MediaClass, nowSeconds: number): void {
+    const verdict = this.#judge(text, route, videoId, rev, mediaClass, nowSeconds)
+    if (verdict !== 'valid') throw refused(403, DENIALS[verdict].code, DENIALS[verdict].message)
+  }
+
+  /** Whether `check` would let this through. */
+  admits(text: string, route: Route, videoId: VideoId, rev: Rev, mediaClass: MediaClass, nowSeconds: number): boolean {
+    return this.#judge(text, route, videoId, rev, mediaClass, nowSeconds) === 'valid'
+  }
+
+  #judge(text: string, route: Route, videoId: VideoId, rev: Rev, mediaClass: MediaClass, nowSeconds: number): RouteVerdict {
     const { keys, require, skewSeconds } = this.#options
     const demanded = require === true || this.#demanded.has(mediaClass)
-    if (!demanded && (!route.signature || keys.size === 0)) return
-    const verdict = this.#verdict(text, route, videoId, rev, nowSeconds - skewSeconds)
-    if (verdict !== 'valid') throw refused(403, DENIALS[verdict].code, DENIALS[verdict].message)
+    if (!demanded && (!route.signature || keys.size === 0)) return 'valid'
+    return this.#verdict(text, route, videoId, rev, nowSeconds - skewSeconds)
   }
 
   #verdict(text: string, route: Route, videoId: VideoId, rev: Rev, nowSeconds: number): RouteVerdict {

@@ -29,11 +29,12 @@ export class PrefetchPlan {
    * The data path to fetch ahead after this request; undefined when there is none, or it was proposed a short while ago.
    *
    * @param cmcd of this request, where it was read
+   * @param allowed whether this client would get that path: what one may not have, another one may
    */
-  propose(request: MediaRequest, cmcd: Cmcd | undefined): string | undefined {
+  propose(request: MediaRequest, cmcd: Cmcd | undefined, allowed: (path: string) => boolean): string | undefined {
     const named = cmcd?.next === undefined ? undefined : namedNext(request, cmcd.next)
     const path = named ?? (this.#next ? numberedNext(request) : undefined)
-    if (path === undefined || this.#proposed.has(path)) return undefined
+    if (path === undefined || this.#proposed.has(path) || !allowed(path)) return undefined
     this.#proposed.set(path, true)
     return path
   }

@@ -107,27 +107,34 @@ describe('numberedNext', () => {
 })
 
 describe('PrefetchPlan', () => {
+  const anything = () => true
   const cmcd = (next: string) => ({ startup: false, starved: false, next })
 
   it('proposes the same object to no second viewer, for a while', () => {
     let now = 1000
     const plan = new PrefetchPlan({ next: true, now: () => now })
-    expect(plan.propose(request(), undefined)).toBe(`${DATA}/fragment-8-f1-v1-x3.m4s`)
-    expect(plan.propose(request(), undefined)).toBeUndefined()
-    expect(plan.propose(request(undefined, 'o2'), cmcd('fragment-8-f1-v1-x3.m4s'))).toBeUndefined()
+    expect(plan.propose(request(), undefined, anything)).toBe(`${DATA}/fragment-8-f1-v1-x3.m4s`)
+    expect(plan.propose(request(), undefined, anything)).toBeUndefined()
+    expect(plan.propose(request(undefined, 'o2'), cmcd('fragment-8-f1-v1-x3.m4s'), anything)).toBeUndefined()
     now += 31_000
-    expect(plan.propose(request(), undefined)).toBe(`${DATA}/fragment-8-f1-v1-x3.m4s`)
+    expect(plan.propose(request(), undefined, anything)).toBe(`${DATA}/fragment-8-f1-v1-x3.m4s`)
   })
 
   it('prefers what the player names, and falls back to the number where it names nonsense', () => {
     const plan = new PrefetchPlan({ next: true, now: () => 1 })
-    expect(plan.propose(request(), cmcd('fragment-8-f4-v1-x3.m4s'))).toBe(`${DATA}/fragment-8-f4-v1-x3.m4s`)
-    expect(plan.propose(request(), cmcd('http://evil.example/'))).toBe(`${DATA}/fragment-8-f1-v1-x3.m4s`)
+    expect(plan.propose(request(), cmcd('fragment-8-f4-v1-x3.m4s'), anything)).toBe(`${DATA}/fragment-8-f4-v1-x3.m4s`)
+    expect(plan.propose(request(), cmcd('http://evil.example/'), anything)).toBe(`${DATA}/fragment-8-f1-v1-x3.m4s`)
+  })
+
+  it('proposes nothing that this client would not get, and remembers it for nobody', () => {
+    const plan = new PrefetchPlan({ next: true, now: () => 1 })
+    expect(plan.propose(request(), undefined, (path) => !path.includes('fragment-8'))).toBeUndefined()
+    expect(plan.propose(request(), undefined, anything)).toBe(`${DATA}/fragment-8-f1-v1-x3.m4s`)
   })
 
   it('guesses nothing where it is told not to', () => {
     const plan = new PrefetchPlan({ next: false, now: () => 1 })
-    expect(plan.propose(request(), undefined)).toBeUndefined()
-    expect(plan.propose(request(), cmcd('fragment-8-f4-v1-x3.m4s'))).toBe(`${DATA}/fragment-8-f4-v1-x3.m4s`)
+    expect(plan.propose(request(), undefined, anything)).toBeUndefined()
+    expect(plan.propose(request(), cmcd('fragment-8-f4-v1-x3.m4s'), anything)).toBe(`${DATA}/fragment-8-f4-v1-x3.m4s`)
   })
 })

@@ -5,9 +5,16 @@ import { CmcdCounters, cmcdMetrics } from './metrics.js'
 import { CmcdReader } from './reader.js'
 import { OBJECT_TYPES, RUNG_LABELS, rungOf, STREAMING_FORMATS } from './vocabulary.js'
 
-function reading(options: { sample?: number; random?: () => number; now?: () => number } = {}) {
+function reading(options: { sample?: number; next?: boolean; random?: () => number; now?: () => number } = {}) {
   const registry = new Registry()
-  const reader = new CmcdReader({ sample: 1, random: () => 0, now: () => 0, counters: new CmcdCounters(cmcdMetrics(registry)), ...options })
+  const reader = new CmcdReader({
+    sample: 1,
+    next: false,
+    random: () => 0,
+    now: () => 0,
+    counters: new CmcdCounters(cmcdMetrics(registry)),
+    ...options,
+  })
   const value = async (line: string) => {
     const found = (await registry.metrics()).split('\n').find((one) => one.startsWith(`${line} `))
     return found === undefined ? undefined : Number(found.slice(line.length + 1))
@@ -50,6 +57,15 @@ describe('CmcdReader', () => {
     const cmcd = reader.read(query(`${member},br=800`))
     expect(cmcd).toEqual({ startup: false, starved: false, bitrateKbps: 800 })
     expect(await value('millrace_edge_cmcd_invalid_total{flaw="value"}')).toBe(member === 'mtp=()' ? 0 : 1)
+  })
+
+  it('reads the next object of every request where that is wanted, and counts those of the sample alone', async () => {
+    const { reader, registry, value } = reading({ sample: 0.1, next: true, random: () => 0.5 })
+    expect(reader.read(query('bl=100,nor="a.m4s"'))).toMatchObject({ next: 'a.m4s' })
+    for (const text of ['bl=100', 'bl=,', 'bl=-1,nor=7']) reader.read(query(text))
+    for (const flaw of ['payload', 'value', 'skipped']) expect(await value(`millrace_edge_cmcd_invalid_total{flaw="${flaw}"}`)).toBe(0)
+    expect(await registry.metrics()).not.toMatch(/^millrace_edge_cmcd_requests_total\{.*\} [1-9]/m)
+    expect(reading({ sample: 0.1, random: () => 0.5 }).reader.read(query('nor="a.m4s"'))).toBeUndefined()
   })
 
   it('spends no more on payloads that are slow to read than its budget', async () => {

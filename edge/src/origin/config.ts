@@ -68,7 +68,11 @@ export const fetchSchema = z.strictObject({
     .describe(
       'How long a request waits for the head of a fill that another one leads, before it asks an origin itself. Best longer than connectTimeout and headersTimeout together.',
     ),
-  retryBudget: retryBudgetSchema.prefault({}).describe('What retries may add to the load of origins, per edge.'),
+  retryBudget: retryBudgetSchema
+    .prefault({})
+    .describe(
+      'What retries may add to the load of origins: once for fills and, with several workers, once more for what passes by the cache.',
+    ),
   maxFills: z.number().int().min(1).default(512).describe('Fills at once; a request that needs one more gets 503.'),
   maxWaiters: z.number().int().min(1).default(10_000).describe('Requests that one fill may feed; further ones get 503.'),
 })
@@ -90,7 +94,9 @@ export const healthSchema = z.strictObject({
     .int()
     .min(1)
     .default(3)
-    .describe('Failures in a row, of requests or of probes, after which an origin is asked last.'),
+    .describe(
+      'Failures in a row, of requests or of probes, after which an origin is asked last. Fills count them together, and with several workers each worker for itself of what passes by the cache.',
+    ),
   coolDown: duration({ min: '100ms', max: '10m' })
     .prefault('5s')
     .describe('Until a failing origin gets a trial request, give or take a fifth.'),

@@ -40,6 +40,15 @@ describe('RetryBudget', () => {
     expect(takeAll(budget)).toBe(10)
   })
 
+  it('allows one now and then where its floor is less than one per second', () => {
+    const { budget, clock } = make(0, 0.25)
+    expect(takeAll(budget)).toBe(1)
+    clock.now = 3900
+    expect(takeAll(budget)).toBe(0)
+    clock.now = 4100
+    expect(takeAll(budget)).toBe(1)
+  })
+
   it('saves up the share of busy times only to a bound', () => {
     const { budget } = make(0.2, 10)
     for (let count = 0; count < 10_000; count++) budget.deposit()

@@ -17,13 +17,16 @@ const BURST_SECONDS = 10
 export class RetryBudget {
   readonly #options: RetryBudgetOptions
   readonly #capacity: number
+  /** What time alone fills up to: one second's floor, but a whole retry where that is less. */
+  readonly #floor: number
   #tokens: number
   #refilledAt: number
 
   constructor(options: RetryBudgetOptions) {
     this.#options = options
     this.#capacity = Math.max(1, options.minPerSecond) * BURST_SECONDS
-    this.#tokens = options.minPerSecond
+    this.#floor = options.minPerSecond > 0 ? Math.max(1, options.minPerSecond) : 0
+    this.#tokens = this.#floor
     this.#refilledAt = options.now()
   }
 
@@ -43,12 +46,11 @@ export class RetryBudget {
     return true
   }
 
-  /** By time alone the bucket fills up to one second's floor, no further. */
   #refill(): void {
     const { minPerSecond, now } = this.#options
     const time = now()
     const elapsed = Math.max(0, time - this.#refilledAt)
     this.#refilledAt = time
-    if (this.#tokens < minPerSecond) this.#tokens = Math.min(minPerSecond, this.#tokens + (elapsed * minPerSecond) / 1000)
+    if (this.#tokens < this.#floor) this.#tokens = Math.min(this.#floor, this.#tokens + (elapsed * minPerSecond) / 1000)
   }
 }
