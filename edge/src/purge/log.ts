@@ -124,7 +124,7 @@ export class PurgeLog {
     const known = new Set(table.records().map(formatRecord))
     for (const record of records) table.apply(record)
     const news = table.records().filter((record) => !known.has(formatRecord(record)))
-    const add = (scope: PurgeScope) => {
+    const add = (scope: PurgeScope | PurgeRecord) => {
       const record: PurgeRecord = { ...scope, n: this.#nextNumber() }
       table.apply(record)
       news.push(record)
