@@ -30,14 +30,15 @@ describe.each([1, 2])('origin_up of an edge of %i workers', (workers) => {
       [...text.matchAll(/^millrace_edge_origin_up\{[^}]*origin="(\w+)"[^}]*\} (\d)$/gm)].map(([, id, value]) => [id, value]),
     )
   }
-  const fail = async (count = 1) => {
-    o1.behave(serveStatus(500))
-    await edge.get(`/o1${segment(count)}`)
-    await until('o1 to be down', async () => (await up()).o1 === '0')
+  const fail = async (id: 'o1' | 'o2') => {
+    const origin = id === 'o1' ? o1 : o2
+    origin.behave(serveStatus(500))
+    await edge.get(`/${id}${segment(1)}`)
+    await until(`${id} to be down`, async () => (await up())[id] === '0')
   }
 
   it('is 1 again when a reload gives the origin another address', async () => {
-    await fail()
+    await fail('o1')
     const moved = await startOrigin()
     await edge.configure({ origins: [{ id: 'o1', url: moved.url }] })
     await edge.reload()
@@ -46,10 +47,10 @@ describe.each([1, 2])('origin_up of an edge of %i workers', (workers) => {
   })
 
   it('goes with its origin', async () => {
-    await fail()
-    await edge.configure({ paths: [], origins: [{ id: 'o2', url: o2.url }] })
+    await fail('o2')
+    await edge.configure({ origins: [{ id: 'o1', url: o1.url }] })
     await edge.reload()
-    await until('o2 alone', async () => JSON.stringify(await up()) === '{"o2":"1"}')
+    await until('o1 alone', async () => JSON.stringify(await up()) === '{"o1":"1"}')
   })
 
   it.runIf(workers > 1)('is not what a worker thinks of it by what passes by the cache', async () => {
