@@ -7,7 +7,7 @@ import { startEdgeServer, startPeers, withServers } from './servers.js'
 
 const BATCH = 50
 /** Misses of each server before any is counted: a just-in-time compiler needs some thousands, and a server lives for weeks. */
-const WARM_UP = 4000
+const WARM_UP = 6000
 
 const counted = (quick: boolean) => (quick ? 100 : 600)
 

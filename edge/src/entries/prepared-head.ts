@@ -41,7 +41,9 @@ export class PreparedHead {
     const second = Math.floor(now / 1000)
     if (second !== this.#second || !this.#hit) {
       this.#second = second
-      this.#hit = renderHead(this.#meta.status, this.#fields + this.#changing(now))
+      const { status, text } = renderHead(this.#meta.status, this.#fields + this.#changing(now))
+      // Bytes go to the server as they are; a string would be encoded at each hit.
+      this.#hit = { status, text: typeof text === 'string' ? Buffer.from(text, 'latin1') : text }
     }
     return this.#hit
   }
