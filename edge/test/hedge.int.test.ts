@@ -18,7 +18,7 @@ describe('an edge whose origins are in trouble', () => {
     const attempts = () => at.o1.requests.length + at.o2.requests.length
 
     it('sends its origins no more than requests × (1 + ratio) + floor in a storm of failures', async () => {
-      await at.restart({ fetch: { retryBudget: { ratio: 0.1, minPerSecond: 5 } } })
+      await at.restart({ fetch: { retryBudget: { ratio: 0.1, minPerSecond: 5, burst: 0 } } })
       for (const origin of [at.o1, at.o2]) origin.behave(serveStatus(503))
       const startedAt = performance.now()
       const answers = await Promise.all(Array.from({ length: 200 }, (_, index) => ask(index + 1)))

@@ -37,7 +37,7 @@ describe('the retry budget', () => {
   it('keeps attempts within requests × (1 + ratio) + floor when every origin fails', async () => {
     const failing = [500, 503, 500].map((status) => serveStatus(status))
     const floor = 10
-    const group = await start(failing, { fetch: { retryBudget: { ratio: 0.2, minPerSecond: floor } } })
+    const group = await start(failing, { fetch: { retryBudget: { ratio: 0.2, minPerSecond: floor, burst: 0 } } })
     const startedAt = performance.now()
     const requests = 1000
     const one = async () => {

@@ -11,8 +11,12 @@ it('workers share the floor of the retry budget, so that more of them are no hea
     cache: { path: '/cache', size: '1GiB' },
     origins: [{ id: 'o1', url: 'http://a' }],
     workers: 4,
-    fetch: { retryBudget: { ratio: 0.3, minPerSecond: 10 } },
+    fetch: { retryBudget: { ratio: 0.3, minPerSecond: 10, burst: 100 } },
   })
   const { fetch, health } = passingBy(config)
-  expect([fetch.retryBudget, health.probe, fetch.maxFills]).toEqual([{ ratio: 0.3, minPerSecond: 2.5 }, false, config.fetch.maxFills])
+  expect([fetch.retryBudget, health.probe, fetch.maxFills]).toEqual([
+    { ratio: 0.3, minPerSecond: 2.5, burst: 25 },
+    false,
+    config.fetch.maxFills,
+  ])
 })

@@ -25,9 +25,10 @@ export function buildOrigins(
   )
 }
 
-/** The settings of a worker's own origins: the keeper probes, and what time alone allows of retries is for all workers together. */
+/** The settings of a worker's own origins: the keeper probes, and what is allowed of retries beside their ratio is for all workers together. */
 export function passingBy(config: Config): Config {
   const { health, fetch, workers } = config
-  const retryBudget = { ...fetch.retryBudget, minPerSecond: fetch.retryBudget.minPerSecond / workers }
+  const { ratio, minPerSecond, burst } = fetch.retryBudget
+  const retryBudget = { ratio, minPerSecond: minPerSecond / workers, burst: burst / workers }
   return { ...config, health: { ...health, probe: false }, fetch: { ...fetch, retryBudget } }
 }

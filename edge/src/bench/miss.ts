@@ -5,11 +5,11 @@ import type { Bench, PartResult } from './part.js'
 import type { Server } from './server.js'
 import { startEdgeServer, startPeers, withServers } from './servers.js'
 
-const BATCH = 50
+const BATCH = 200
 /** Misses of each server before any is counted: a just-in-time compiler needs some thousands, and a server lives for weeks. */
 const WARM_UP = 6000
 
-const counted = (quick: boolean) => (quick ? 100 : 600)
+const counted = (quick: boolean) => (quick ? 200 : 1200)
 
 /** How many unseen objects the origin must have. */
 export function missCount(quick: boolean): number {

@@ -34,7 +34,7 @@ describe('the configuration of origins', () => {
     expect(fetchSchema.parse({})).toMatchObject({
       hedgeAfter: 0,
       queueTimeout: 2000,
-      retryBudget: { ratio: 0.2, minPerSecond: 10 },
+      retryBudget: { ratio: 0.2, minPerSecond: 10, burst: 500 },
     })
     expect(healthSchema.parse({}).probe).toEqual({ path: '/', interval: 5000, timeout: 2000 })
     expect(healthSchema.parse({ probe: false }).probe).toBe(false)

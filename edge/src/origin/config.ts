@@ -41,6 +41,12 @@ export const originsSchema = z
 const retryBudgetSchema = z.strictObject({
   ratio: z.number().min(0).max(10).default(0.2).describe('Retries per first request that are allowed.'),
   minPerSecond: z.number().min(0).max(10_000).default(10).describe('Retries per second that are always allowed.'),
+  burst: z
+    .number()
+    .min(0)
+    .max(100_000)
+    .default(500)
+    .describe('Retries that may be saved up, and are there at the start: when one origin of several dies, whatever runs there needs one.'),
 })
 
 export const fetchSchema = z.strictObject({

@@ -2,9 +2,9 @@ import fc from 'fast-check'
 import { describe, expect, it } from 'vitest'
 import { RetryBudget } from './retry-budget.js'
 
-const make = (ratio: number, minPerSecond: number) => {
+const make = (ratio: number, minPerSecond: number, burst = 0) => {
   const clock = { now: 0 }
-  return { clock, budget: new RetryBudget({ ratio, minPerSecond, now: () => clock.now }) }
+  return { clock, budget: new RetryBudget({ ratio, minPerSecond, burst, now: () => clock.now }) }
 }
 const takeAll = (budget: RetryBudget) => {
   let taken = 0
@@ -50,9 +50,17 @@ describe('RetryBudget', () => {
   })
 
   it('saves up the share of busy times only to a bound', () => {
-    const { budget } = make(0.2, 10)
+    const { budget } = make(0.2, 10, 100)
+    takeAll(budget)
     for (let count = 0; count < 10_000; count++) budget.deposit()
     expect(takeAll(budget)).toBe(100)
+  })
+
+  it('has its burst at the start, for an origin that dies just then', () => {
+    const { budget, clock } = make(0.2, 10, 500)
+    expect(takeAll(budget)).toBe(500)
+    clock.now = 60_000
+    expect(takeAll(budget)).toBe(10)
   })
 
   it('leaves a reserve for those who need it more', () => {
@@ -63,7 +71,7 @@ describe('RetryBudget', () => {
   })
 
   it('allows none where none are configured', () => {
-    expect(make(0, 0).budget.take()).toBe(false)
+    expect(make(0, 0, 500).budget.take()).toBe(false)
   })
 
   it('bears a clock that goes back', () => {

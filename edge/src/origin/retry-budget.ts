@@ -3,16 +3,16 @@ export interface RetryBudgetOptions {
   ratio: number
   /** Retries that are always allowed, for an edge with few requests. */
   minPerSecond: number
+  /** Retries that may be saved up, and are there at the start. */
+  burst: number
   /** Milliseconds. */
   now: () => number
 }
 
-/** How many seconds of the floor may be saved up: what a sudden outage can spend at once. */
-const BURST_SECONDS = 10
-
 /**
  * A token bucket that bounds what retries add to the load of origins that are failing already: first attempts put in, retries take out.
- * First attempts are never refused.
+ * First attempts are never refused. When one origin of several dies, everything that runs there needs a retry in the same moment, before its
+ * circuit opens: that is what the burst is for, also of a process that has just begun.
  */
 export class RetryBudget {
   readonly #options: RetryBudgetOptions
@@ -24,9 +24,10 @@ export class RetryBudget {
 
   constructor(options: RetryBudgetOptions) {
     this.#options = options
-    this.#capacity = Math.max(1, options.minPerSecond) * BURST_SECONDS
     this.#floor = options.minPerSecond > 0 ? Math.max(1, options.minPerSecond) : 0
-    this.#tokens = this.#floor
+    const any = options.ratio > 0 || options.minPerSecond > 0
+    this.#capacity = any ? Math.max(this.#floor, options.burst) : 0
+    this.#tokens = this.#capacity
     this.#refilledAt = options.now()
   }
 
