@@ -52,6 +52,9 @@ export interface KeepingOptions {
   random: () => number
 }
 
+/** A cache that is compared with its folders so soon is so before anything is written; a larger one goes over its budget by little. */
+const SCAN_WAIT_MS = 500
+
 /** What bodies may take while no disk takes them. */
 export const MEMORY_BYTES = 256 << 20
 
@@ -81,6 +84,7 @@ export async function startKeeping(options: KeepingOptions): Promise<Keeping> {
     disks: config.cache.disks,
     now,
     checkpointMs: config.cache.checkpoint,
+    scanWaitMs: SCAN_WAIT_MS,
     onGone: (hashes) => listener.gone(hashes),
     onDisk: (path, state, error) => {
       if (state === 'out') log.error({ err: error, disk: path }, 'cache disk is out: it is left alone for a while')

@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { LRUCache } from 'lru-cache'
 import type { DiskOperation } from './disk-errors.js'
 import { type CacheDisk, Disks } from './disks.js'
@@ -29,6 +30,11 @@ export interface DiskStoreOptions {
   onReturn?: (path: string) => Promise<void>
   /** Every error of a disk, once. */
   onFault: (operation: DiskOperation, error: unknown) => void
+  /**
+   * How long `open` waits for the first scan. What came in after the last checkpoint counts in no budget until it is found, so that what is
+   * written before then may be too much.
+   */
+  scanWaitMs?: number
 }
 
 /** One file per entry, on one or several disks. What one disk can't do doesn't hold up the others. */
@@ -74,6 +80,7 @@ export class DiskStore implements CacheStore {
     }
     store.#where.setOut(store.out())
     for (const disk of store.#disks) if (disk.state === 'in') disk.startScan()
+    await Promise.race([store.scanned(), delay(options.scanWaitMs ?? 0, undefined, { ref: false })])
     return store
   }
 
