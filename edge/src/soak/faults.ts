@@ -67,7 +67,8 @@ async function inflict(fault: Fault, dependencies: FaultDependencies): Promise<v
   try {
     if (fault === 'worker' || fault === 'keeper') await replaced(edge, fault, random)
     else if (fault === 'edge' || fault === 'edge-parent') await restarted(edge, fault === 'edge' ? 'all' : 'parent')
-    else await outage(fault === 'origin' ? [pick(origins, random)] : origins, random)
+    else if (fault === 'both-origins') await outage(origins, random)
+    else await outageOf(pick(origins, random), origins, random)
   } finally {
     end()
   }
@@ -97,6 +98,15 @@ async function replaced(edge: EdgeProcess, role: Role, random: () => number): Pr
 async function restarted(edge: EdgeProcess, which: 'all' | 'parent'): Promise<void> {
   await edge.kill(which)
   await edge.start()
+}
+
+/** What the others have begun to cut is over before the one is gone. */
+async function outageOf(one: OriginProcess, origins: readonly OriginProcess[], random: () => number): Promise<void> {
+  const others = origins.filter((origin) => origin !== one)
+  for (const other of others) other.steady(true)
+  await delay(500)
+  await outage([one], random)
+  for (const other of others) other.steady(false)
 }
 
 async function outage(origins: readonly OriginProcess[], random: () => number): Promise<void> {

@@ -5,8 +5,16 @@ import { contentRange, ifRangeHolds, parseRange } from '@millrace/common/http/ra
 import { randomFrom } from '../harness/random.js'
 import { bodyOf, catalogOf, type SoakObject } from './catalog.js'
 
-// One of two origins with the same objects, in a process of its own, so that it can be killed. Now and then it hangs up in mid-body.
+// One of two origins with the same objects, in a process of its own, so that it can be killed. Now and then it hangs up in mid-body, but not
+// while the other one is dead: then nobody could answer.
 const CUT_SHARE = 0.01
+let cutShare = CUT_SHARE
+process.on('SIGUSR2', () => {
+  cutShare = 0
+})
+process.on('SIGHUP', () => {
+  cutShare = CUT_SHARE
+})
 
 const { values } = parseArgs({ options: { port: { type: 'string' }, seed: { type: 'string' } } })
 const objects = new Map(catalogOf(Number(values.seed)).map((object) => [object.path, object]))
@@ -37,7 +45,7 @@ function answer(object: SoakObject, request: IncomingMessage, response: ServerRe
   const partial = verdict.kind === 'part' ? { 'content-range': contentRange(verdict.range, object.bytes) } : {}
   response.writeHead(verdict.kind === 'part' ? 206 : 200, { ...headers, ...partial, 'content-length': body.length })
   if (request.method === 'HEAD') response.end()
-  else if (random() < CUT_SHARE) response.write(body.subarray(0, Math.floor(random() * body.length)), () => response.destroy())
+  else if (random() < cutShare) response.write(body.subarray(0, Math.floor(random() * body.length)), () => response.destroy())
   else response.end(body)
 }
 

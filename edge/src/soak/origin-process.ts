@@ -35,6 +35,11 @@ export class OriginProcess {
     })
   }
 
+  /** Whether it is to hang up on nobody. */
+  steady(on: boolean): void {
+    if (this.#child) process.kill(this.#child.pid, on ? 'SIGUSR2' : 'SIGHUP')
+  }
+
   async kill(): Promise<void> {
     if (!this.#child) return
     process.kill(this.#child.pid, 'SIGKILL')
