@@ -44,7 +44,7 @@ export async function measureHits(bench: Bench): Promise<PartResult> {
     ],
     tables: [{ title: 'Hits, plain', ...samplesTable(samples) }],
     notes: limits(samples),
-    detail: { samples },
+    detail: { hits: samples },
   }
 }
 
@@ -85,7 +85,7 @@ export async function measureTls(bench: Bench): Promise<PartResult> {
     bars: bars(samples),
     tables: [{ title: 'Hits, TLS', ...samplesTable(samples) }],
     notes: [`TLS: ${agreed!.protocol}, ${agreed!.cipher}, P-256 certificate, at both servers.`, ...limits(samples)],
-    detail: { tls: agreed, samples },
+    detail: { tls: { ...agreed, samples } },
   }
 }
 
