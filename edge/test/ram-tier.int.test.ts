@@ -115,8 +115,11 @@ describe('the tiers of an edge', () => {
   it('have no copy in RAM of what was evicted from disk', async () => {
     at.o1.behave(serveBytes())
     await at.restart({ cache: { path: at.folder, size: '1MiB', maxObject: '512KiB' } })
-    for (let i = 0; i < 6; i++) await at.edge.get(`/o1${segment(1)}`)
-    await until('a copy', async () => (await at.edge.count('ram_objects')) === 1)
+    // How many of the requests are hits depends on when the object is stored.
+    await until('a copy', async () => {
+      await at.edge.get(`/o1${segment(1)}`)
+      return (await at.edge.count('ram_objects')) === 1
+    })
     for (let number = 2; number <= 6; number++) await at.edge.get(`/o1${segment(number)}`)
     await at.edge.idle()
     expect(await at.edge.count('ram_objects')).toBe(0)

@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 
 /** Names a stored response. Route and signature never enter it: every viewer of a path shares one entry. */
 export interface CacheKey {
@@ -12,5 +12,5 @@ export const KEY_HASH = /^[0-9a-f]{32}$/
 
 /** 128 bits of SHA-256: no collision is to be had, and the text in the entry header is compared all the same. */
 export function cacheKey(text: string): CacheKey {
-  return { text, hash: createHash('sha256').update(text).digest('hex').slice(0, 32) }
+  return { text, hash: hash('sha256', text).slice(0, 32) }
 }

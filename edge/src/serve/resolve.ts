@@ -15,11 +15,18 @@ export interface Resolved extends Target {
 /** Bounded; a few hundred bytes each. */
 const MAX_REMEMBERED = 50_000
 
-/** Remembers URLs that were found good: a segment's is asked for once by each viewer of a title, a playlist's again and again. */
+/** What was seen once, by a part of its key's hash: what shares a slot forgets one another. */
+const SLOTS = 1 << 16
+
+/**
+ * Remembers URLs that were found good, when they are asked for again: where a million objects are asked for in turn, remembering each would
+ * cost more than it saves, and drive out those that are asked for all the time.
+ */
 export class Resolver {
   readonly #guard: CachedGuard
   #skewMs: number
   readonly #known = new LRUCache<string, Resolved>({ max: MAX_REMEMBERED })
+  readonly #seenOnce = new Uint32Array(SLOTS)
 
   constructor(guard: CachedGuard, skewMs: number) {
     this.#guard = guard
@@ -43,8 +50,16 @@ export class Resolver {
     // The guard is asked again when a signature could have expired.
     const expiresAt = route.signature ? route.signature.exp * 1000 + this.#skewMs : Number.POSITIVE_INFINITY
     const resolved = { ...target, key: cacheKey(target.path), class: name, expiresAt }
-    if (expiresAt > now) this.#known.set(path, resolved)
+    if (expiresAt > now && this.#seenBefore(resolved.key.hash)) this.#known.set(path, resolved)
     return resolved
+  }
+
+  #seenBefore(hash: string): boolean {
+    const slot = Number.parseInt(hash.slice(0, 4), 16)
+    const rest = Number.parseInt(hash.slice(4, 12), 16)
+    const before = this.#seenOnce[slot] === rest
+    this.#seenOnce[slot] = rest
+    return before
   }
 
   /** Keys, or what demands a signature, have changed: what was found good before is asked anew. */
