@@ -29,8 +29,9 @@ export interface RamEntry {
 }
 
 /**
- * Hot entries of one worker. What is being loaded counts from the beginning: its room is made before it is read. An object larger than `SHARED_BYTES` is kept by one worker alone, the one its hash names, so that the
- * workers together hold no large object twice; the others serve it from the page cache.
+ * Hot entries of one worker. What is being loaded counts from the beginning: its room is made before it is read. An object larger than
+ * `SHARED_BYTES` is kept by one worker alone, the one its hash names, so that the workers together hold no large object twice; the others
+ * serve it from the page cache.
  */
 export class RamTier {
   readonly maxBytes: number
